@@ -1,0 +1,195 @@
+// Package crl answers one question: has this certificate been revoked?
+//
+// [Parse] turns a file into a [List]; [NewSet] checks each list's signature
+// against the CAs of a trust store and makes a [Set] of them. A Set never
+// changes: to replace a list, build another Set. Lookups therefore take no lock,
+// and a reload cannot be seen half done.
+//
+// A list answers for the certificates that its signer issued: same name and same
+// key. Lists of one signer are united, so that a certificate is revoked if any
+// of them says so; that is also how partitioned lists (RFC 5280, 5.2.5) add up.
+//
+// The package fetches nothing, walks no chains, and does not decide what a
+// missing or stale list means. It reports a [Status] and [Warning]s; policy is
+// package trust's. Delta lists and indirect lists are refused.
+package crl
+
+import (
+	"bytes"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/big"
+	"strconv"
+	"time"
+)
+
+// A Status is what the lists of a Set say about one certificate. The zero value
+// is Unknown.
+type Status uint8
+
+const (
+	Unknown Status = iota // no list covers the certificate
+	Good                  // a list covers the certificate, and none has its serial
+	Revoked               // a list that covers the certificate has its serial
+)
+
+// String returns the status in lower case.
+func (s Status) String() string {
+	switch s {
+	case Unknown:
+		return "unknown"
+	case Good:
+		return "good"
+	case Revoked:
+		return "revoked"
+	}
+	return "status " + strconv.Itoa(int(s))
+}
+
+// A Result is the answer of [Set.Status].
+type Result struct {
+	Status Status
+	Reason ReasonCode // if Revoked: why; Unspecified if the list does not say
+	List   *List      // the list that decided; nil if Unknown
+}
+
+// A Source is one list and where it came from.
+type Source struct {
+	Name string // file name or URL, for messages
+	List *List
+}
+
+// A Set is the lists of one trust store, by signer. It is immutable and safe for
+// concurrent use. A nil Set has no lists.
+type Set struct {
+	sources []Source
+	entries int
+	// byKey finds signers by their subject public key info, so that a lookup
+	// costs the same whatever the number of lists. Two CAs may share a key.
+	byKey map[string][]*signer
+}
+
+// A signer is a CA, by name and key, with the lists that it signed.
+type signer struct {
+	name  []byte // DER
+	lists []*List
+}
+
+// NewSet checks that every list was signed by a CA of cas, and returns them as a
+// Set. On error it returns no Set, and the error joins what is wrong with each
+// source, each with its name. cas are the certificates of the trust store; a
+// list whose signer is not among them is refused, since nothing would vouch
+// for what it says.
+func NewSet(sources []Source, cas []*x509.Certificate) (*Set, error) {
+	set := &Set{byKey: make(map[string][]*signer)}
+	var faults []error
+	for _, source := range sources {
+		if err := set.add(source, cas); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", source.Name, err))
+		}
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	return set, nil
+}
+
+// add finds the signer of a source and files the list under it.
+func (s *Set) add(source Source, cas []*x509.Certificate) error {
+	if source.List == nil {
+		return errors.New("no list: parse the file first")
+	}
+	ca, err := source.List.signedBy(cas)
+	if err != nil {
+		return err
+	}
+	s.sources = append(s.sources, source)
+	s.entries += source.List.Len()
+	found := s.signer(ca)
+	if found == nil {
+		found = &signer{name: ca.RawSubject}
+		key := string(ca.RawSubjectPublicKeyInfo)
+		s.byKey[key] = append(s.byKey[key], found)
+	}
+	found.lists = append(found.lists, source.List)
+	return nil
+}
+
+// signer returns the signer with the name and the key of a CA, or nil.
+func (s *Set) signer(ca *x509.Certificate) *signer {
+	for _, candidate := range s.byKey[string(ca.RawSubjectPublicKeyInfo)] {
+		if bytes.Equal(candidate.name, ca.RawSubject) {
+			return candidate
+		}
+	}
+	return nil
+}
+
+// Status says whether cert, issued by issuer, is revoked. The caller has verified
+// that issuer signed cert. The issuer is matched by name and key, so that a
+// list signed with a CA's new key says nothing of what its old key issued.
+// Lists whose scope leaves cert out (RFC 5280, 5.2.5: only CA certificates, or
+// only others) do not count. Status takes no lock and allocates nothing; a nil
+// Set answers Unknown.
+func (s *Set) Status(cert, issuer *x509.Certificate) Result {
+	if s == nil {
+		return Result{}
+	}
+	found := s.signer(issuer)
+	if found == nil {
+		return Result{}
+	}
+	var buffer [maxSerial + 1]byte
+	serial := serialContent(&buffer, cert.SerialNumber)
+	var result Result
+	for _, list := range found.lists {
+		if !list.scope.covers(cert) {
+			continue
+		}
+		if reason, ok := list.index.find(serial); ok {
+			return Result{Status: Revoked, Reason: reason, List: list}
+		}
+		if result.List == nil {
+			result = Result{Status: Good, List: list}
+		}
+	}
+	return result
+}
+
+// Entries returns the number of entries of all lists. A serial that is on two
+// lists counts twice, as it does in ALB's TotalRevokedEntries.
+func (s *Set) Entries() int {
+	if s == nil {
+		return 0
+	}
+	return s.entries
+}
+
+// Info describes one list of a Set, for metrics and status pages.
+type Info struct {
+	Name       string    // of the Source
+	Issuer     string    // as RFC 2253 has it
+	Number     *big.Int  // nil if the list has none
+	ThisUpdate time.Time // UTC
+	NextUpdate time.Time // UTC; zero if the list has none
+	Entries    int
+	IndexBytes int // memory that the entries take
+}
+
+// Lists describes the lists, in the order that they were given to NewSet.
+func (s *Set) Lists() []Info {
+	if s == nil {
+		return nil
+	}
+	infos := make([]Info, len(s.sources))
+	for i, source := range s.sources {
+		list := source.List
+		infos[i] = Info{
+			Name: source.Name, Issuer: list.Issuer(), Number: list.Number(),
+			ThisUpdate: list.ThisUpdate(), NextUpdate: list.NextUpdate(),
+			Entries: list.Len(), IndexBytes: list.IndexBytes(),
+		}
+	}
+	return infos
+}
