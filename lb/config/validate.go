@@ -1,0 +1,8 @@
+package config
+
+type validator struct {
+	file    *File
+	decoder *decoder
+}
+
+func (v *validator) validate() {}

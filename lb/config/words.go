@@ -1,0 +1,105 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// maxQuoted is the longest text, in characters, that a message repeats. A line
+// of a PEM file has 64, so no line of a private key is ever printed whole.
+const maxQuoted = 48
+
+// describe names a value for a message: its kind and, if it is short, itself.
+func describe(node ast.Node) string {
+	switch n := node.(type) {
+	case *ast.NullNode:
+		return "nothing"
+	case *ast.BoolNode:
+		return "the boolean " + n.Token.Value
+	case *ast.IntegerNode:
+		return "the integer " + shorten(n.Token.Value)
+	case *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
+		return "the number " + shorten(n.GetToken().Value)
+	case *ast.SequenceNode:
+		return "a list"
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return "a mapping"
+	}
+	s, _ := text(node)
+	if !printable(s) {
+		return fmt.Sprintf("a string of %d characters", utf8.RuneCountInString(s))
+	}
+	return fmt.Sprintf("the string %q", s)
+}
+
+func printable(s string) bool {
+	return utf8.RuneCountInString(s) <= maxQuoted && !strings.Contains(s, "\n") && !strings.Contains(s, "-----")
+}
+
+func shorten(s string) string {
+	if len(s) > maxQuoted {
+		return s[:maxQuoted] + "..."
+	}
+	return s
+}
+
+var plainKey = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,48}$`)
+
+// longestKey is more than the longest key of the schema.
+const longestKey = 80
+
+// quoteKey returns a key as it stands in a path. Only what looks like a key is
+// repeated: a private key pasted without indentation would be one too.
+func quoteKey(key string) string {
+	if plainKey.MatchString(key) || len(key) <= longestKey && strings.HasPrefix(key, "routing_http_") {
+		return key
+	}
+	return fmt.Sprintf("(a key of %d characters)", utf8.RuneCountInString(key))
+}
+
+// suggest says which of the known keys was meant, or lists them all.
+func suggest(key string, known []string) string {
+	best, distance := "", len(key)/3+1
+	for _, k := range known {
+		if d := editDistance(fold(key), fold(k)); d < distance {
+			best, distance = k, d
+		}
+	}
+	if best != "" {
+		return fmt.Sprintf("did you mean %q?", best)
+	}
+	return "the keys here are " + strings.Join(known, ", ")
+}
+
+// fold brings camel case and kebab case to one form, for comparison only.
+func fold(key string) string {
+	key = key[:min(len(key), longestKey)]
+	return strings.ToLower(strings.NewReplacer("_", "", "-", "", ".", "").Replace(key))
+}
+
+// editDistance counts the letters to insert, drop or change between a and b
+// (Levenshtein, one row at a time).
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = slices.Min([]int{row[j] + 1, row[j+1] + 1, change})
+		}
+	}
+	return row[len(b)]
+}
