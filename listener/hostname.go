@@ -49,7 +49,7 @@ func NormalizeHost(s string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !isASCII(host) {
+	if !isASCIIHost(host) {
 		if host, err = hostProfile().ToASCII(host); err != nil {
 			return "", fmt.Errorf("converting host %q to A-labels: %w", s, err)
 		}
@@ -99,7 +99,7 @@ func bracketedOrIPv6(s string) (addr string, ok bool, err error) {
 			return "", false, fmt.Errorf("host %q has no closing bracket", s)
 		}
 		port := s[end+1:]
-		if port != "" && (port[0] != ':' || !isPort(port[1:])) {
+		if port != "" && (port[0] != ':' || !isHostPort(port[1:])) {
 			return "", false, fmt.Errorf("host %q has %q after the bracket, want a port", s, port)
 		}
 		inner = s[1:end]
@@ -130,13 +130,13 @@ func ipText(addr netip.Addr, given string) string {
 // port may be empty (RFC 3986, section 3.2.3).
 func cutPort(s string) (string, error) {
 	host, port, found := strings.Cut(s, ":")
-	if found && !isPort(port) {
+	if found && !isHostPort(port) {
 		return "", fmt.Errorf("port %q in host %q is not a number below 65536", port, s)
 	}
 	return host, nil
 }
 
-func isPort(s string) bool {
+func isHostPort(s string) bool {
 	if len(s) > 5 {
 		return false
 	}
@@ -213,7 +213,7 @@ func isHostByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
 }
 
-func isASCII(s string) bool {
+func isASCIIHost(s string) bool {
 	for i := range len(s) {
 		if s[i] >= 0x80 {
 			return false

@@ -98,7 +98,7 @@ func NewProxyProtocol(cfg ProxyProtocolConfig) (*ProxyProtocol, error) {
 	}
 	switch cfg.Mode {
 	case "require":
-		p.trusted = parsePrefixes(cfg.TrustedSources, &faults)
+		p.trusted = parseTrustedSources(cfg.TrustedSources, &faults)
 		if len(cfg.TrustedSources) == 0 {
 			faults.Add("trusted_sources", "is empty; list the CIDR blocks your load balancer connects from")
 		}
@@ -115,7 +115,7 @@ func NewProxyProtocol(cfg ProxyProtocolConfig) (*ProxyProtocol, error) {
 	return p, nil
 }
 
-func parsePrefixes(texts []string, faults *fault.List) []netip.Prefix {
+func parseTrustedSources(texts []string, faults *fault.List) []netip.Prefix {
 	var prefixes []netip.Prefix
 	for i, text := range texts {
 		prefix, err := netip.ParsePrefix(text)
@@ -147,7 +147,7 @@ func (p *ProxyProtocol) Required() bool { return len(p.trusted) > 0 }
 // error is a [*ProxyError]; raw is then still open and the caller closes it,
 // without sending anything.
 func (p *ProxyProtocol) Accept(raw net.Conn) (net.Conn, ProxyInfo, error) {
-	info := ProxyInfo{Source: addrPort(raw.RemoteAddr()), Destination: addrPort(raw.LocalAddr())}
+	info := ProxyInfo{Source: proxyAddrPort(raw.RemoteAddr()), Destination: proxyAddrPort(raw.LocalAddr())}
 	if !p.Required() {
 		return raw, info, nil
 	}
@@ -207,9 +207,9 @@ func (c *proxiedConn) LocalAddr() net.Addr  { return net.TCPAddrFromAddrPort(c.i
 // NetConn returns the connection to the load balancer, as [tls.Conn.NetConn] does.
 func (c *proxiedConn) NetConn() net.Conn { return c.Conn }
 
-// addrPort returns the zero value, which no block contains, for addresses that
+// proxyAddrPort returns the zero value, which no block contains, for addresses that
 // are not TCP.
-func addrPort(addr net.Addr) netip.AddrPort {
+func proxyAddrPort(addr net.Addr) netip.AddrPort {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok {
 		return netip.AddrPort{}

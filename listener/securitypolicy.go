@@ -38,18 +38,26 @@ type SecurityPolicy struct {
 //
 // The result is a fresh copy that the caller may change.
 func LookupSecurityPolicy(name string) (*SecurityPolicy, error) {
-	i := slices.IndexFunc(securityPolicies, func(row securityPolicyRow) bool {
-		return securityPolicyPrefix+row.name == name
-	})
-	if i < 0 {
-		return nil, fmt.Errorf("ssl_policy %q is not a policy of ALB's; did you mean %q?", name, nearestSecurityPolicy(name))
+	short, _ := strings.CutPrefix(name, securityPolicyPrefix)
+	if short == name {
+		return nil, unknownSecurityPolicy(name)
 	}
-	row := securityPolicies[i]
-	if row.refused != "" {
-		return nil, fmt.Errorf("ssl_policy %q cannot be honoured: %s; the nearest policy that can is %q",
-			name, row.refused, securityPolicyPrefix+row.instead)
+	for _, row := range securityPolicies {
+		if row.name == short {
+			return row.policy(), nil
+		}
 	}
-	return row.policy(), nil
+	for _, row := range refusedPolicies {
+		if row.name == short {
+			return nil, fmt.Errorf("%q cannot be honoured: %s; the nearest policy that can is %q",
+				name, row.why, securityPolicyPrefix+row.instead)
+		}
+	}
+	return nil, unknownSecurityPolicy(name)
+}
+
+func unknownSecurityPolicy(name string) error {
+	return fmt.Errorf("%q is not a security policy of ALB's; did you mean %q?", name, nearestSecurityPolicy(name))
 }
 
 // SecurityPolicyNames returns the full names of all policies that
@@ -57,9 +65,7 @@ func LookupSecurityPolicy(name string) (*SecurityPolicy, error) {
 func SecurityPolicyNames() []string {
 	var names []string
 	for _, row := range securityPolicies {
-		if row.refused == "" {
-			names = append(names, securityPolicyPrefix+row.name)
-		}
+		names = append(names, securityPolicyPrefix+row.name)
 	}
 	return names
 }
@@ -85,8 +91,8 @@ func nearestSecurityPolicy(name string) string {
 	if len(want) > longest {
 		return DefaultSecurityPolicy
 	}
-	if len(want) < len(securityPolicyPrefix) || !strings.HasPrefix(want, strings.ToLower(securityPolicyPrefix)) {
-		want = strings.ToLower(securityPolicyPrefix) + want
+	if prefix := strings.ToLower(securityPolicyPrefix); !strings.HasPrefix(want, prefix) {
+		want = prefix + want
 	}
 	best, fewest := DefaultSecurityPolicy, len(want)
 	for _, candidate := range SecurityPolicyNames() {

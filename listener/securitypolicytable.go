@@ -2,16 +2,20 @@ package listener
 
 import "crypto/tls"
 
-// A securityPolicyRow is one named policy of ALB's. Rows with a reason in
-// refused are known, so that the error can explain and name another, but cannot
-// be used.
+// A securityPolicyRow is one policy of ALB's that crypto/tls can honour.
 type securityPolicyRow struct {
 	name     string // without the ELBSecurityPolicy prefix
 	min, max uint16
 	suites   suiteSet
 	groups   groupSet
-	refused  string // why crypto/tls cannot honour it; empty if it can
-	instead  string // for refused rows: the nearest honoured policy that is no weaker
+}
+
+// A refusedPolicyRow is one that it cannot, kept so that the error can explain
+// and name another.
+type refusedPolicyRow struct {
+	name    string // without the prefix
+	why     string
+	instead string // the nearest honoured policy, of the same versions
 }
 
 // A suiteSet names one of the lists of TLS 1.2 cipher suites that ALB's
@@ -46,62 +50,65 @@ const (
 )
 
 const (
-	v10 = tls.VersionTLS10
-	v11 = tls.VersionTLS11
-	v12 = tls.VersionTLS12
-	v13 = tls.VersionTLS13
+	tls10 = tls.VersionTLS10
+	tls11 = tls.VersionTLS11
+	tls12 = tls.VersionTLS12
+	tls13 = tls.VersionTLS13
 )
 
-// securityPolicies are all named policies (ALB, "Security policies for your
-// Application Load Balancer"). It is never modified. The rows are written out,
-// twins included, so that each can be held against ALB's page.
+// securityPolicies and refusedPolicies are together all named policies (ALB,
+// "Security policies for your Application Load Balancer"). They are never
+// modified. The rows are written out, twins included, so that each can be held
+// against ALB's page.
 var securityPolicies = []securityPolicyRow{
-	{"TLS13-1-3-2021-06", v13, v13, noSuites, classical, "", ""},
-	{"TLS13-1-3-PQ-2025-09", v13, v13, noSuites, postQuantum, "", ""},
-	{"TLS13-1-2-2021-06", v12, v13, sha2Suites, classical, "", ""},
-	{"TLS13-1-2-PQ-2025-09", v12, v13, sha2Suites, postQuantum, "", ""},
-	{"TLS13-1-2-Res-2021-06", v12, v13, gcmSuites, classical, "", ""},
-	{"TLS13-1-2-Res-PQ-2025-09", v12, v13, gcmSuites, postQuantum, "", ""},
-	{"TLS13-1-2-Ext1-2021-06", v12, v13, sha2StaticSuites, classical, "", ""},
-	{"TLS13-1-2-Ext1-PQ-2025-09", v12, v13, sha2StaticSuites, postQuantum, "", ""},
-	{"TLS13-1-2-Ext2-2021-06", v12, v13, allSuites, classical, "", ""},
-	{"TLS13-1-2-Ext2-PQ-2025-09", v12, v13, allSuites, postQuantum, "", ""},
-	{"TLS13-1-1-2021-06", v11, v13, allSuites, classical, "", ""},
-	{"TLS13-1-0-2021-06", v10, v13, allSuites, classical, "", ""},
-	{"TLS13-1-0-PQ-2025-09", v10, v13, allSuites, postQuantum, "", ""},
-	{"TLS-1-2-Ext-2018-06", v12, v12, allSuites, classical, "", ""},
-	{"TLS-1-2-2017-01", v12, v12, sha2StaticSuites, classical, "", ""},
-	{"TLS-1-1-2017-01", v11, v12, allSuites, classical, "", ""},
-	{"2016-08", v10, v12, allSuites, classical, "", ""},
-	{"FS-1-2-Res-2020-10", v12, v12, gcmSuites, classical, "", ""},
-	{"FS-1-2-Res-2019-08", v12, v12, sha2Suites, classical, "", ""},
-	{"FS-1-2-2019-08", v12, v12, sha1Suites, classical, "", ""},
-	{"FS-1-1-2019-08", v11, v12, sha1Suites, classical, "", ""},
-	{"FS-2018-06", v10, v12, sha1Suites, classical, "", ""},
+	{"TLS13-1-3-2021-06", tls13, tls13, noSuites, classical},
+	{"TLS13-1-3-PQ-2025-09", tls13, tls13, noSuites, postQuantum},
+	{"TLS13-1-2-2021-06", tls12, tls13, sha2Suites, classical},
+	{"TLS13-1-2-PQ-2025-09", tls12, tls13, sha2Suites, postQuantum},
+	{"TLS13-1-2-Res-2021-06", tls12, tls13, gcmSuites, classical},
+	{"TLS13-1-2-Res-PQ-2025-09", tls12, tls13, gcmSuites, postQuantum},
+	{"TLS13-1-2-Ext1-2021-06", tls12, tls13, sha2StaticSuites, classical},
+	{"TLS13-1-2-Ext1-PQ-2025-09", tls12, tls13, sha2StaticSuites, postQuantum},
+	{"TLS13-1-2-Ext2-2021-06", tls12, tls13, allSuites, classical},
+	{"TLS13-1-2-Ext2-PQ-2025-09", tls12, tls13, allSuites, postQuantum},
+	{"TLS13-1-1-2021-06", tls11, tls13, allSuites, classical},
+	{"TLS13-1-0-2021-06", tls10, tls13, allSuites, classical},
+	{"TLS13-1-0-PQ-2025-09", tls10, tls13, allSuites, postQuantum},
+	{"TLS-1-2-Ext-2018-06", tls12, tls12, allSuites, classical},
+	{"TLS-1-2-2017-01", tls12, tls12, sha2StaticSuites, classical},
+	{"TLS-1-1-2017-01", tls11, tls12, allSuites, classical},
+	{"2016-08", tls10, tls12, allSuites, classical},
+	{"FS-1-2-Res-2020-10", tls12, tls12, gcmSuites, classical},
+	{"FS-1-2-Res-2019-08", tls12, tls12, sha2Suites, classical},
+	{"FS-1-2-2019-08", tls12, tls12, sha1Suites, classical},
+	{"FS-1-1-2019-08", tls11, tls12, sha1Suites, classical},
+	{"FS-2018-06", tls10, tls12, sha1Suites, classical},
+}
 
-	{"TLS13-1-3-FIPS-2023-04", v13, v13, noSuites, classical, noFIPS, "TLS13-1-3-2021-06"},
-	{"TLS13-1-3-FIPS-PQ-2025-09", v13, v13, noSuites, postQuantum, noFIPS, "TLS13-1-3-PQ-2025-09"},
-	{"TLS13-1-2-FIPS-2023-04", v12, v13, sha2Suites, classical, noFIPS, "TLS13-1-2-2021-06"},
-	{"TLS13-1-2-FIPS-PQ-2025-09", v12, v13, sha2Suites, postQuantum, noFIPS, "TLS13-1-2-PQ-2025-09"},
-	{"TLS13-1-2-Res-FIPS-2023-04", v12, v13, gcmSuites, classical, noFIPS, "TLS13-1-2-Res-2021-06"},
-	{"TLS13-1-2-Res-FIPS-PQ-2025-09", v12, v13, gcmSuites, postQuantum, noFIPS, "TLS13-1-2-Res-PQ-2025-09"},
-	{"TLS13-1-2-Ext0-FIPS-2023-04", v12, v13, sha1Suites, classical, noFIPS, "TLS13-1-2-2021-06"},
-	{"TLS13-1-2-Ext0-FIPS-PQ-2025-09", v12, v13, sha1Suites, postQuantum, noFIPS, "TLS13-1-2-PQ-2025-09"},
-	{"TLS13-1-2-Ext1-FIPS-2023-04", v12, v13, sha2StaticSuites, classical, noFIPS, "TLS13-1-2-Ext1-2021-06"},
-	{"TLS13-1-2-Ext1-FIPS-PQ-2025-09", v12, v13, sha2StaticSuites, postQuantum, noFIPS, "TLS13-1-2-Ext1-PQ-2025-09"},
-	{"TLS13-1-2-Ext2-FIPS-2023-04", v12, v13, allSuites, classical, noFIPS, "TLS13-1-2-Ext2-2021-06"},
-	{"TLS13-1-2-Ext2-FIPS-PQ-2025-09", v12, v13, allSuites, postQuantum, noFIPS, "TLS13-1-2-Ext2-PQ-2025-09"},
-	{"TLS13-1-1-FIPS-2023-04", v11, v13, allSuites, classical, noFIPS, "TLS13-1-1-2021-06"},
-	{"TLS13-1-0-FIPS-2023-04", v10, v13, allSuites, classical, noFIPS, "TLS13-1-0-2021-06"},
-	{"TLS13-1-0-FIPS-PQ-2025-09", v10, v13, allSuites, postQuantum, noFIPS, "TLS13-1-0-PQ-2025-09"},
+var refusedPolicies = []refusedPolicyRow{
+	{"TLS13-1-3-FIPS-2023-04", noFIPS, "TLS13-1-3-2021-06"},
+	{"TLS13-1-3-FIPS-PQ-2025-09", noFIPS, "TLS13-1-3-PQ-2025-09"},
+	{"TLS13-1-2-FIPS-2023-04", noFIPS, "TLS13-1-2-2021-06"},
+	{"TLS13-1-2-FIPS-PQ-2025-09", noFIPS, "TLS13-1-2-PQ-2025-09"},
+	{"TLS13-1-2-Res-FIPS-2023-04", noFIPS, "TLS13-1-2-Res-2021-06"},
+	{"TLS13-1-2-Res-FIPS-PQ-2025-09", noFIPS, "TLS13-1-2-Res-PQ-2025-09"},
+	{"TLS13-1-2-Ext0-FIPS-2023-04", noFIPS, "TLS13-1-2-2021-06"},
+	{"TLS13-1-2-Ext0-FIPS-PQ-2025-09", noFIPS, "TLS13-1-2-PQ-2025-09"},
+	{"TLS13-1-2-Ext1-FIPS-2023-04", noFIPS, "TLS13-1-2-Ext1-2021-06"},
+	{"TLS13-1-2-Ext1-FIPS-PQ-2025-09", noFIPS, "TLS13-1-2-Ext1-PQ-2025-09"},
+	{"TLS13-1-2-Ext2-FIPS-2023-04", noFIPS, "TLS13-1-2-Ext2-2021-06"},
+	{"TLS13-1-2-Ext2-FIPS-PQ-2025-09", noFIPS, "TLS13-1-2-Ext2-PQ-2025-09"},
+	{"TLS13-1-1-FIPS-2023-04", noFIPS, "TLS13-1-1-2021-06"},
+	{"TLS13-1-0-FIPS-2023-04", noFIPS, "TLS13-1-0-2021-06"},
+	{"TLS13-1-0-FIPS-PQ-2025-09", noFIPS, "TLS13-1-0-PQ-2025-09"},
 
-	{"TLS13-1-3-RFC9151-FIPS-2023-07", v13, v13, noSuites, classical, noRFC9151, "TLS13-1-3-2021-06"},
-	{"TLS13-1-2-RFC9151-FIPS-2023-07", v12, v13, gcmSuites, classical, noRFC9151, "TLS13-1-2-Res-2021-06"},
-	{"TLS13-1-2-Ext0-RFC9151-FIPS-2023-07", v12, v13, gcmSuites, classical, noRFC9151, "TLS13-1-2-Res-2021-06"},
-	{"TLS13-1-2-RFC9151-INTEROP1-FIPS-2023-07", v12, v13, gcmSuites, classical, noRFC9151, "TLS13-1-2-Res-2021-06"},
-	{"TLS13-1-2-RFC9151-INTEROP2-FIPS-2023-07", v12, v13, sha2Suites, classical, noRFC9151, "TLS13-1-2-2021-06"},
-	{"TLS13-1-2-RFC9151-INTEROP3-FIPS-2023-07", v12, v13, sha1Suites, classical, noRFC9151, "TLS13-1-2-2021-06"},
-	{"TLS13-1-2-RFC9151-INTEROP4-FIPS-2023-07", v12, v13, allSuites, classical, noRFC9151, "TLS13-1-2-Ext2-2021-06"},
+	{"TLS13-1-3-RFC9151-FIPS-2023-07", noRFC9151, "TLS13-1-3-2021-06"},
+	{"TLS13-1-2-RFC9151-FIPS-2023-07", noRFC9151, "TLS13-1-2-Res-2021-06"},
+	{"TLS13-1-2-Ext0-RFC9151-FIPS-2023-07", noRFC9151, "TLS13-1-2-Res-2021-06"},
+	{"TLS13-1-2-RFC9151-INTEROP1-FIPS-2023-07", noRFC9151, "TLS13-1-2-Res-2021-06"},
+	{"TLS13-1-2-RFC9151-INTEROP2-FIPS-2023-07", noRFC9151, "TLS13-1-2-2021-06"},
+	{"TLS13-1-2-RFC9151-INTEROP3-FIPS-2023-07", noRFC9151, "TLS13-1-2-2021-06"},
+	{"TLS13-1-2-RFC9151-INTEROP4-FIPS-2023-07", noRFC9151, "TLS13-1-2-Ext2-2021-06"},
 }
 
 // ids returns the suites in ALB's order, a fresh slice. The comments name those
