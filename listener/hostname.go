@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -50,8 +51,8 @@ func NormalizeHost(s string) (string, error) {
 		return "", err
 	}
 	if !isASCIIHost(host) {
-		if host, err = hostProfile().ToASCII(host); err != nil {
-			return "", fmt.Errorf("converting host %q to A-labels: %w", s, err)
+		if host, err = toALabels(host); err != nil {
+			return "", err
 		}
 	}
 	return normalizeASCII(strings.TrimSuffix(host, "."))
@@ -222,10 +223,20 @@ func isASCIIHost(s string) bool {
 	return true
 }
 
-// hostProfile is idna.Lookup but for underscores, which StrictDomainName would
-// refuse. What it returns is checked by normalizeASCII like any other name,
-// since mapping can produce dots, digits and colons from wide forms of them.
-// Only names with non-ASCII bytes pay for it; no client sends those in Host.
-func hostProfile() *idna.Profile {
-	return idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(false))
+// toALabels maps and encodes a name as idna.Lookup does, but for underscores,
+// which StrictDomainName would refuse. The result must still be checked like any
+// other name, since mapping makes dots, digits and colons from wide forms of
+// them. Only names with non-ASCII bytes pay for this; clients send none in Host.
+func toALabels(host string) (string, error) {
+	// The profile encodes a replacement character in place of invalid bytes, so
+	// that different names would become one.
+	if !utf8.ValidString(host) || strings.ContainsRune(host, utf8.RuneError) {
+		return "", fmt.Errorf("host %q is not valid UTF-8", host)
+	}
+	profile := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(false))
+	name, err := profile.ToASCII(host)
+	if err != nil {
+		return "", fmt.Errorf("converting host %q to A-labels: %w", host, err)
+	}
+	return name, nil
 }

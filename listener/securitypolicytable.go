@@ -116,7 +116,7 @@ var refusedPolicies = []refusedPolicyRow{
 // the CBC suites with SHA-384 and RSA with AES-256-CBC-SHA256.
 func (s suiteSet) ids() []uint16 {
 	const (
-		none, gcm, sha2, sha1, static, all = 1 << noSuites, 1 << gcmSuites, 1 << sha2Suites,
+		gcm, sha2, sha1, static, all = 1 << gcmSuites, 1 << sha2Suites,
 			1 << sha1Suites, 1 << sha2StaticSuites, 1 << allSuites
 	)
 	var ids []uint16
