@@ -104,11 +104,12 @@ func (l Load) run(ctx context.Context, work func(ctx context.Context, id int, r 
 	w := &window{limit: int64(l.Count), full: make(chan struct{})}
 	recorders := make([]recorder, l.Connections)
 	var workers sync.WaitGroup
-	for id := range recorders {
-		recorders[id].window = w
-		workers.Go(func() { work(ctx, id, &recorders[id]) })
-	}
-	out, err := l.measure(ctx, w)
+	out, err := l.measure(ctx, w, func() {
+		for id := range recorders {
+			recorders[id].window = w
+			workers.Go(func() { work(ctx, id, &recorders[id]) })
+		}
+	})
 	cancel()
 	workers.Wait()
 	if err != nil {
@@ -120,16 +121,24 @@ func (l Load) run(ctx context.Context, work func(ctx context.Context, id int, r 
 	return out, nil
 }
 
-// measure opens and closes the window and reads the clocks at both ends.
-func (l Load) measure(ctx context.Context, w *window) (*outcome, error) {
-	if err := wait(ctx, l.Warmup, nil); err != nil {
-		return nil, fmt.Errorf("warming up: %w", err)
+// measure starts the workers, opens and closes the window and reads the clocks
+// at both ends. Without a warm-up the window is open before the first worker
+// starts, so that a count is exact.
+func (l Load) measure(ctx context.Context, w *window, start func()) (*outcome, error) {
+	if l.Warmup > 0 {
+		start()
+		if err := wait(ctx, l.Warmup, nil); err != nil {
+			return nil, fmt.Errorf("warming up: %w", err)
+		}
 	}
 	before, err := readClocks(l.ServerPID)
 	if err != nil {
 		return nil, err
 	}
 	w.opened.Store(true)
+	if l.Warmup == 0 {
+		start()
+	}
 	err = wait(ctx, l.Duration, w.full)
 	w.opened.Store(false)
 	if err != nil {
