@@ -46,6 +46,19 @@ type HandshakeReport struct {
 	Completion string `json:"completion"` // what proved that the server had finished
 }
 
+// A RequestsReport is the answer of [Requests].
+type RequestsReport struct {
+	Result
+	Rate float64 `json:"rate"` // asked for; 0 means as fast as answered
+	// Lag is how late the generator's own timer was, at a fixed rate. It is in
+	// no latency; a P99 near the latencies means that the machine is too busy for them to be trusted.
+	Lag        Latency `json:"lag"`
+	Streams    int     `json:"streams"`    // on each connection; 0 is HTTP/1.1
+	BodyBytes  uint64  `json:"body_bytes"` // of the first answer
+	Reopened   uint64  `json:"reopened"`   // connections that the server ended between answers
+	Negotiated string  `json:"negotiated"` // version, cipher suite, key agreement
+}
+
 func (o *outcome) result(l *Load) Result {
 	r := Result{
 		Connections: l.Connections,
@@ -90,6 +103,24 @@ func (r *HandshakeReport) WriteTable(w io.Writer) error {
 	t.row("clients", "%d", r.Clients)
 	t.row("negotiated", "%s", r.Negotiated)
 	t.row("counted at", "%s", r.Completion)
+	return t.writeTo(w)
+}
+
+// WriteJSON writes the report as one indented object.
+func (r *RequestsReport) WriteJSON(w io.Writer) error { return writeJSON(w, r) }
+
+// WriteTable writes the report for a person to read.
+func (r *RequestsReport) WriteTable(w io.Writer) error {
+	t := newTable("requests", &r.Result)
+	if r.Rate > 0 {
+		t.row("asked for", "%.0f/s, generator late by p50 %s  p99 %s", r.Rate, duration(r.Lag.P50), duration(r.Lag.P99))
+	}
+	t.row("body", "%d bytes", r.BodyBytes)
+	if r.Streams > 0 {
+		t.row("streams", "%d a connection", r.Streams)
+	}
+	t.row("reopened", "%d", r.Reopened)
+	t.row("negotiated", "%s", r.Negotiated)
 	return t.writeTo(w)
 }
 

@@ -36,12 +36,13 @@ func (w *window) admit() bool {
 // A recorder holds what one worker measured. Only its worker touches it until
 // the run has ended.
 type recorder struct {
-	window  *window
-	latency histogram
-	lag     histogram // how late the generator itself was, at a fixed rate
-	resumed uint64
-	bytes   uint64
-	errors  errorCounts
+	window   *window
+	latency  histogram
+	lag      histogram // how late the generator itself was, at a fixed rate
+	resumed  uint64
+	reopened uint64
+	bytes    uint64 // of bodies
+	errors   errorCounts
 }
 
 // running reports whether the worker should go on. A full window ends it without
@@ -172,6 +173,7 @@ func (o *outcome) add(r *recorder) {
 	o.latency.merge(&r.latency)
 	o.lag.merge(&r.lag)
 	o.resumed += r.resumed
+	o.reopened += r.reopened
 	o.bytes += r.bytes
 	o.errors.merge(&r.errors)
 }
