@@ -1,0 +1,68 @@
+package trust
+
+import (
+	"crypto/x509"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/postern-lb/postern/internal/dn"
+)
+
+// A Verdict is what [Store.Verify] decided. It may be shared between
+// connections: neither it nor anything that it points to may be modified.
+type Verdict struct {
+	// Accepted says whether the client is let in.
+	Accepted bool
+	// Reason is empty if and only if Accepted.
+	Reason Reason
+	// Detail is a sentence for an operator, never for the client. Text taken
+	// from certificates is quoted and cut, so it is safe to log.
+	Detail string
+	// Index is the position, in the presented chain, of the certificate at
+	// fault. It is -1 if none is: accepted, nothing presented, or the fault is
+	// in a certificate of the trust store.
+	Index int
+	// Chain is the verified path, leaf first and trust store certificate last.
+	// A refusal has it only if a path was found.
+	Chain []*x509.Certificate
+	// Identity describes the leaf. A refusal has it, without Identity.Leaf, if
+	// a leaf of tolerable size was presented.
+	Identity *Identity
+	// MemoHit says that an earlier, equal handshake was remembered.
+	MemoHit bool
+}
+
+// RefuseMissing returns the verdict on a client that presented no certificate
+// where one is required. ALB has no code of its own for it.
+func RefuseMissing() *Verdict {
+	return refuse(UnmappedConnectionError, -1, "the client presented no certificate")
+}
+
+func refuse(r Reason, index int, format string, args ...any) *Verdict {
+	return &Verdict{Reason: r, Index: index, Detail: fmt.Sprintf(format, args...)}
+}
+
+// about adds what is known of the leaf to a refusal.
+func (v *Verdict) about(leaf *x509.Certificate) *Verdict {
+	v.Identity = describe(leaf)
+	return v
+}
+
+// maxQuoted is how many bytes of a certificate's text a Detail repeats.
+const maxQuoted = 200
+
+// quote makes text of unknown origin fit for a Detail.
+func quote(s string) string {
+	if len(s) <= maxQuoted {
+		return strconv.Quote(s)
+	}
+	cut := maxQuoted
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return strconv.Quote(s[:cut] + "...")
+}
+
+// quoteSubject names a certificate in a Detail.
+func quoteSubject(c *x509.Certificate) string { return quote(dn.RFC2253(c.RawSubject)) }

@@ -1,0 +1,106 @@
+package trust
+
+import (
+	"crypto/x509"
+	"errors"
+	"time"
+
+	"github.com/postern-lb/postern/crl"
+)
+
+// A question is one call of [Store.Verify].
+type question struct {
+	chain       []*x509.Certificate
+	now         time.Time
+	variant     variant
+	revocations *crl.Set
+}
+
+// Verify decides whether a client may enter; nothing else in the program does.
+//
+// The chain is what the client sent, leaf first, in its own order; Verify keeps
+// references to it and nobody may modify it. A nil Policy means the zero one.
+// The outcome depends on nothing but the arguments, the bundle and the
+// revocation lists: the memo changes what an answer costs, never the answer.
+//
+// The steps, and the reason that each gives: a certificate was sent
+// ([UnmappedConnectionError]); their number ([ClientCertMaxChainDepthExceeded]);
+// bytes, names and other counts ([ClientCertMaxSizeExceeded]); form and version
+// ([ClientCertInvalid]); key type ([ClientCertTypeUnsupported]); key size, curve
+// and signature algorithm ([ClientCertIncompatible]); a path to the trust store
+// ([ClientCertUntrusted]); identity filters ([ClientCertRejected]); revocation
+// ([ClientCertCrlHit], [ClientCertCrlProcessingError]); dates
+// ([ClientCertNotYetValid], [ClientCertExpired]); purpose
+// ([ClientCertPurposeInvalid]). So a certificate that is revoked and has expired
+// is reported as revoked, and a stranger's is untrusted whatever its dates.
+//
+// When too many verifications run already, Verify waits for its turn as long
+// as [Options.VerifyWait] says and then refuses with [UnmappedConnectionError].
+// Certificates that were accepted before do not wait. It is safe for
+// concurrent use and never panics on what a client sends.
+func (s *Store) Verify(chain []*x509.Certificate, p *Policy, now time.Time) *Verdict {
+	if v := checkCount(chain, p.depth()); v != nil {
+		if len(chain) > 0 && chain[0] != nil && len(chain[0].Raw) <= MaxCertificateBytes {
+			v.about(chain[0])
+		}
+		return v
+	}
+	state := s.state.Load()
+	q := question{chain: chain, now: now, variant: p.variant(), revocations: state.revocations}
+	if e := state.snapshot.memo.lookUp(&q); e != nil && q.stillAccepts(e, p) {
+		s.counters.hits.Add(1)
+		return &e.hit
+	}
+	s.counters.misses.Add(1)
+	if v := checkSizes(chain); v != nil {
+		return v
+	}
+	return s.verify(&q, state.snapshot, p)
+}
+
+// stillAccepts applies to a remembered acceptance what is never remembered. If
+// it says no, the whole decision is made anew: another path may still do, and
+// the refusal must be that of a cold store.
+func (q *question) stillAccepts(e *entry, p *Policy) bool {
+	if !p.admits(&e.facts) {
+		return false
+	}
+	bad, _ := revoked(q.revocations, &e.path)
+	return bad == nil
+}
+
+// verify is Verify without the memo.
+func (s *Store) verify(q *question, snapshot *Snapshot, p *Policy) *Verdict {
+	leaf := q.chain[0]
+	if snapshot.Len() == 0 {
+		return refuse(ClientCertUntrusted, 0, "trust store %s holds no certificate", quote(s.name)).about(leaf)
+	}
+	if v := checkPresented(q.chain, snapshot.anchors); v != nil {
+		return v.about(leaf)
+	}
+	paths, err := s.search(q, snapshot)
+	if err != nil {
+		return refuseSearch(err).about(leaf)
+	}
+	who := newFacts(leaf)
+	if !p.admits(&who) {
+		v := refuse(ClientCertRejected, 0, "none of %d identity filters admits %s", len(p.filters()), quoteSubject(leaf)).about(leaf)
+		v.Chain = paths[0].certs
+		return v
+	}
+	accepted, refusal := q.decide(paths)
+	if refusal != nil {
+		return refusal.about(leaf)
+	}
+	return snapshot.memo.keep(newEntry(q, accepted, who))
+}
+
+func refuseSearch(err error) *Verdict {
+	if u, ok := errors.AsType[*untrusted](err); ok {
+		return refuse(ClientCertUntrusted, u.index, "%s", u.detail)
+	}
+	if errors.Is(err, errBusy) {
+		return refuse(UnmappedConnectionError, -1, "too many verifications were under way; the client may try again")
+	}
+	return refuse(ClientCertInvalid, 0, "judging the certificate went wrong in the X.509 library; the program's log has the cause")
+}
