@@ -161,11 +161,3 @@ func badSignatureAlgorithm(c *x509.Certificate) string {
 	}
 	return fmt.Sprintf("is signed with %s; only SHA-256, SHA-384 or SHA-512 with RSA, RSASSA-PSS or ECDSA are accepted", c.SignatureAlgorithm)
 }
-
-// mayIssue reports whether a certificate may sign others: a CA by its basic
-// constraints and, if it has a key usage, by that too (RFC 5280, 4.2.1.3 and
-// 4.2.1.9). x509 would let a key usage without any bit pass.
-func mayIssue(c *x509.Certificate) bool {
-	return c.Version == 3 && c.BasicConstraintsValid && c.IsCA &&
-		(!hasExtension(c, oidKeyUsage) || c.KeyUsage&x509.KeyUsageCertSign != 0)
-}

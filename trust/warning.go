@@ -21,7 +21,6 @@ const (
 	WarnExpires7Days   WarningCode = "expires-within-7-days"
 	WarnExpires30Days  WarningCode = "expires-within-30-days"
 	WarnNotCA          WarningCode = "not-a-ca"
-	WarnNoCertSign     WarningCode = "no-cert-sign"
 	WarnWeak           WarningCode = "weak-signature"
 	WarnDuplicate      WarningCode = "duplicate"
 	WarnConflict       WarningCode = "subject-conflict"
@@ -118,14 +117,13 @@ func (b *Bundle) addNotices() {
 }
 
 func (b *Bundle) noticeKind(i int, c *x509.Certificate) {
+	problem := cannotIssue(c)
 	switch {
+	case problem == "":
 	case !c.BasicConstraintsValid || !c.IsCA:
 		b.notice(i, WarnNotCA, "is not a CA; it admits a client that presents exactly this certificate, and issues for nobody")
-	case !mayIssue(c):
-		b.notice(i, WarnNoCertSign, "is a CA whose key usage lacks keyCertSign; it issues for nobody")
-	case len(c.UnhandledCriticalExtensions) > 0:
-		b.notice(i, WarnUnusableIssuer, "has the critical extension %s, which is not understood; clients below it are refused",
-			c.UnhandledCriticalExtensions[0])
+	default:
+		b.notice(i, WarnUnusableIssuer, "%s; clients below it are refused", problem)
 	}
 	if badSignatureAlgorithm(c) != "" {
 		b.notice(i, WarnWeak, "signed itself with %s; ALB refuses such a certificate", c.SignatureAlgorithm)
