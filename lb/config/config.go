@@ -22,7 +22,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 )
 
 // Load reads and checks the config file at path. Relative paths in the file
@@ -52,12 +51,11 @@ func Parse(name string, data []byte) (*File, error) {
 		return nil, report(name, data, faults)
 	}
 	d.decode(root, file)
-	v := validator{file: file, decoder: d}
-	v.validate()
+	validate(file, d)
 	if len(d.faults) > 0 {
 		return nil, report(name, data, d.faults)
 	}
-	file.source = &source{name: name, places: d.places}
+	file.source = &source{name: name, places: d.places, files: d.files}
 	return file, nil
 }
 
@@ -81,47 +79,12 @@ func reason(err error) string {
 
 // resolve makes every relative path of the file start at folder.
 func (f *File) resolve(folder string) {
-	resolveValue(reflect.ValueOf(f).Elem(), folder)
-}
-
-func resolveValue(v reflect.Value, folder string) {
-	switch v.Kind() {
-	case reflect.Pointer:
-		if !v.IsNil() {
-			resolveValue(v.Elem(), folder)
-		}
-	case reflect.Slice:
-		for i := range v.Len() {
-			resolveValue(v.Index(i), folder)
-		}
-	case reflect.Struct:
-		if isScalar(v.Type()) {
-			return
-		}
-		for _, f := range schemaOf(v.Type()).fields {
-			if f.path {
-				resolvePath(v.FieldByIndex(f.index), folder)
-				continue
-			}
-			resolveValue(v.FieldByIndex(f.index), folder)
+	for _, p := range f.source.files {
+		if *p != "" && *p != "-" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(folder, *p)
 		}
 	}
 }
-
-func resolvePath(v reflect.Value, folder string) {
-	if v.Kind() == reflect.Slice {
-		for i := range v.Len() {
-			resolvePath(v.Index(i), folder)
-		}
-		return
-	}
-	if p := v.String(); p != "" && p != "-" && !filepath.IsAbs(p) {
-		v.SetString(filepath.Join(folder, p))
-	}
-}
-
-// isScalar reports whether a struct type is written as one scalar.
-func isScalar(t reflect.Type) bool { return t == prefixType }
 
 // bug stops the program for a mistake in this package's own tables.
 func bug(format string, args ...any) {

@@ -20,6 +20,7 @@ type decoder struct {
 	// reported a second time for being empty.
 	faulty  map[string]bool
 	schemas map[reflect.Type]*schema
+	files   []*string // the values that name files
 }
 
 func newDecoder() *decoder {
@@ -63,7 +64,7 @@ func (d *decoder) value(node ast.Node, path string, f field, v reflect.Value) {
 		d.value(node, path, f, v.Elem())
 	case v.Kind() == reflect.Slice:
 		d.list(node, path, f, v)
-	case v.Kind() == reflect.Struct && !isScalar(v.Type()):
+	case v.Kind() == reflect.Struct && v.Type() != prefixType:
 		d.mapping(node, path, v)
 	default:
 		d.scalar(node, path, f, v)
@@ -76,7 +77,9 @@ func (d *decoder) list(node ast.Node, path string, f field, v reflect.Value) {
 		d.add(d.places[path], path, "expected a list, found %s", describe(node))
 		return
 	}
-	v.Set(reflect.MakeSlice(v.Type(), len(sequence.Values), len(sequence.Values)))
+	if len(sequence.Values) > 0 { // an empty list is a nil one, so that equal files are equal Files
+		v.Set(reflect.MakeSlice(v.Type(), len(sequence.Values), len(sequence.Values)))
+	}
 	for i, element := range sequence.Values {
 		at := fault.Index(path, i)
 		d.places[at] = nodePlace(element)
@@ -97,17 +100,20 @@ func (d *decoder) mapping(node ast.Node, path string, v reflect.Value) {
 		block.setDefaults()
 	}
 	schema := d.schema(v.Type())
-	seen := d.entries(entries, path, schema, v)
+	seen, unknown := d.entries(entries, path, schema, v)
+	if schema.union != "" && (len(seen) > 1 || len(seen) == 0 && !unknown) {
+		d.checkUnion(seen, path, schema)
+	}
 	d.checkPresence(seen, path, schema)
 	if block, ok := v.Addr().Interface().(interface{ complete() }); ok {
 		block.complete()
 	}
 }
 
-// entries decodes each key of a mapping and returns the known ones in order.
-func (d *decoder) entries(entries []*ast.MappingValueNode, path string, s *schema, v reflect.Value) []string {
+// entries decodes each key of a mapping. It returns the known ones in order,
+// and whether there were unknown ones.
+func (d *decoder) entries(entries []*ast.MappingValueNode, path string, s *schema, v reflect.Value) (seen []string, unknown bool) {
 	first := make(map[string]place, len(entries))
-	var seen []string
 	for _, entry := range entries {
 		key, at := keyText(entry.Key), tokenPlace(entry.Key.GetToken())
 		below := fault.Join(path, quoteKey(key))
@@ -119,6 +125,7 @@ func (d *decoder) entries(entries []*ast.MappingValueNode, path string, s *schem
 		f := s.find(key)
 		if f == nil {
 			d.add(at, below, "unknown key; %s", suggest(key, s.keys()))
+			unknown = true
 			continue
 		}
 		seen = append(seen, key)
@@ -128,19 +135,20 @@ func (d *decoder) entries(entries []*ast.MappingValueNode, path string, s *schem
 		}
 		d.value(entry.Value, below, *f, v.FieldByIndex(f.index))
 	}
-	return seen
+	return seen, unknown
 }
 
-// checkPresence notes required keys that are missing, or a union of which not
-// exactly one is there.
-func (d *decoder) checkPresence(seen []string, path string, s *schema) {
-	if s.union != "" && len(seen) != 1 {
-		found := "none"
-		if len(seen) > 1 {
-			found = strings.Join(seen, " and ")
-		}
-		d.add(d.places[path], path, "%s needs exactly one of %s; found %s", s.union, strings.Join(s.keys(), ", "), found)
+// checkUnion notes that not exactly one key of a union is there.
+func (d *decoder) checkUnion(seen []string, path string, s *schema) {
+	found := "none"
+	if len(seen) > 0 {
+		found = strings.Join(seen, " and ")
 	}
+	d.add(d.places[path], path, "%s needs exactly one of %s; found %s", s.union, strings.Join(s.keys(), ", "), found)
+}
+
+// checkPresence notes the required keys that are missing.
+func (d *decoder) checkPresence(seen []string, path string, s *schema) {
 	for _, f := range s.fields {
 		if !f.required || slices.Contains(seen, f.key) {
 			continue

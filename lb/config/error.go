@@ -106,6 +106,7 @@ func report(name string, data []byte, faults []placed) Errors {
 type source struct {
 	name   string
 	places map[string]place
+	files  []*string // the values that name files
 }
 
 // Position returns where the value at a path such as

@@ -58,9 +58,9 @@ func (XFFProcessingMode) values() []string {
 
 // TrustStore names the files that say which client certificates to believe.
 type TrustStore struct {
-	Name string `yaml:"name,required"`
+	Name string `yaml:"name,required,filled"`
 	// CACertificatesBundle is the path of a PEM file of CA certificates.
-	CACertificatesBundle string `yaml:"ca_certificates_bundle,required,path"`
+	CACertificatesBundle string `yaml:"ca_certificates_bundle,required,filled,path"`
 	// Revocations are the paths of CRL files, PEM or DER.
 	Revocations []string `yaml:"revocations,path"`
 }
@@ -74,7 +74,7 @@ type Logs struct {
 // Log is one log file.
 type Log struct {
 	// Path is a file, or "-" for standard output.
-	Path   string    `yaml:"path,required,path"`
+	Path   string    `yaml:"path,required,filled,path"`
 	Format LogFormat `yaml:"format"`
 	// MaxSize is the size at which the file is rotated.
 	MaxSize Size `yaml:"max_size" range:"1MB..1TB"`

@@ -7,10 +7,10 @@ import (
 
 // Listener is one port that clients connect to.
 type Listener struct {
-	Name string `yaml:"name,required"`
+	Name string `yaml:"name,required,filled"`
 	// Address is HOST:PORT to listen on; an empty host is every address, and
 	// port 0 lets the system choose.
-	Address  string           `yaml:"address,required"`
+	Address  string           `yaml:"address,required,filled"`
 	Protocol ListenerProtocol `yaml:"protocol,required"`
 	// Certificates are the server's; the first is the default. Required on
 	// HTTPS listeners, refused on HTTP ones.
@@ -43,8 +43,8 @@ func (ListenerProtocol) values() []string {
 // Certificate names the two PEM files of a server certificate.
 type Certificate struct {
 	// Certificate is the path of the chain, leaf first.
-	Certificate string `yaml:"certificate,required,path"`
-	PrivateKey  string `yaml:"private_key,required,path"`
+	Certificate string `yaml:"certificate,required,filled,path"`
+	PrivateKey  string `yaml:"private_key,required,filled,path"`
 }
 
 // MutualAuthentication says whether clients are asked for a certificate and
@@ -96,10 +96,10 @@ func (Refusal) values() []string {
 // IdentityFilter is one pattern with * and ? wildcards. Exactly one field is
 // set.
 type IdentityFilter struct {
-	SubjectCN string `yaml:"subject_cn"`
-	SubjectOU string `yaml:"subject_ou"`
-	SANDNS    string `yaml:"san_dns"`
-	SANURI    string `yaml:"san_uri"`
+	SubjectCN string `yaml:"subject_cn,filled"`
+	SubjectOU string `yaml:"subject_ou,filled"`
+	SANDNS    string `yaml:"san_dns,filled"`
+	SANURI    string `yaml:"san_uri,filled"`
 }
 
 func (IdentityFilter) union() string { return "an identity filter" }

@@ -36,7 +36,7 @@ type PathPattern struct {
 
 // HTTPHeader compares the values of one header.
 type HTTPHeader struct {
-	HTTPHeaderName string   `yaml:"http_header_name,required"`
+	HTTPHeaderName string   `yaml:"http_header_name,required,filled"`
 	Values         []string `yaml:"values"`
 	RegexValues    []string `yaml:"regex_values"`
 }
@@ -54,7 +54,7 @@ type QueryString struct {
 // QueryValue is one pair; an empty Key matches the value of any key.
 type QueryValue struct {
 	Key   string `yaml:"key"`
-	Value string `yaml:"value,required"`
+	Value string `yaml:"value,required,filled"`
 }
 
 // SourceIP compares the address of the TCP peer with CIDR blocks.
@@ -78,7 +78,7 @@ type Forward struct {
 
 // WeightedTargetGroup names an entry of File.TargetGroups.
 type WeightedTargetGroup struct {
-	Name   string `yaml:"name,required"`
+	Name   string `yaml:"name,required,filled"`
 	Weight int    `yaml:"weight" range:"0..999"`
 }
 

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"net/netip"
 	"reflect"
 	"regexp"
@@ -40,6 +42,10 @@ func (d *decoder) scalar(node ast.Node, path string, f field, v reflect.Value) {
 	}
 	if problem != "" {
 		d.add(d.places[path], path, "%s", problem)
+		return
+	}
+	if f.path {
+		d.files = append(d.files, v.Addr().Interface().(*string))
 	}
 }
 
@@ -95,13 +101,13 @@ func setString(node ast.Node, f field, v reflect.Value) string {
 		}
 	}
 	enum, isEnum := v.Interface().(interface{ values() []string })
+	if isEnum && (!ok || !slices.Contains(enum.values(), s)) {
+		return expected("one of "+strings.Join(enum.values(), ", "), node)
+	}
 	if !ok {
-		return expected(stringWanted(enum, isEnum), node) + stringRemedy(node)
+		return expected("a string", node) + stringRemedy(node)
 	}
-	if isEnum && !slices.Contains(enum.values(), s) {
-		return expected(stringWanted(enum, isEnum), node)
-	}
-	if f.required && s == "" {
+	if (f.filled || f.path) && s == "" {
 		return "must not be empty"
 	}
 	if f.path && strings.ContainsAny(s, "\n\x00") {
@@ -109,13 +115,6 @@ func setString(node ast.Node, f field, v reflect.Value) string {
 	}
 	v.SetString(s)
 	return ""
-}
-
-func stringWanted(enum interface{ values() []string }, isEnum bool) string {
-	if isEnum {
-		return "one of " + strings.Join(enum.values(), ", ")
-	}
-	return "a string"
 }
 
 // stringRemedy says how the value could be written as the string it should be.
@@ -142,29 +141,27 @@ func text(node ast.Node) (string, bool) {
 }
 
 func setDuration(node ast.Node, f field, v reflect.Value) string {
-	wanted := `a duration such as 30s, or an integer of seconds`
-	var found time.Duration
-	if n, ok := integer(node); ok {
-		if n > int64(maxDuration/time.Second) || n < -int64(maxDuration/time.Second) {
-			return expected(wanted, node)
-		}
-		found = time.Duration(n) * time.Second
-	} else {
-		s, ok := text(node)
-		var err error
-		if found, err = time.ParseDuration(s); !ok || err != nil {
-			return expected(wanted, node)
-		}
+	found, ok := duration(node)
+	if !ok {
+		return expected("a duration such as 30s, or an integer of seconds", node)
 	}
-	low, high := time.Duration(0), maxDuration
-	if f.low != "" {
-		low, high = mustDuration(f.low), mustDuration(f.high)
-	}
-	if found < low || found > high {
-		return fmt.Sprintf("must be from %v to %v; found %v", low, high, found)
+	low, high := cmp.Or(f.low, "0s"), cmp.Or(f.high, maxDuration.String())
+	if found < mustDuration(low) || found > mustDuration(high) {
+		return fmt.Sprintf("must be from %s to %s; found %v", low, high, found)
 	}
 	v.SetInt(int64(found))
 	return ""
+}
+
+// duration reads Go's notation, or Terraform's, a number of seconds.
+func duration(node ast.Node) (time.Duration, bool) {
+	if n, ok := integer(node); ok {
+		const most = int64(math.MaxInt64 / time.Second)
+		return time.Duration(n) * time.Second, n <= most && n >= -most
+	}
+	s, ok := text(node)
+	found, err := time.ParseDuration(s)
+	return found, ok && err == nil
 }
 
 // maxDuration bounds durations that have no range of their own here.

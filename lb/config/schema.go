@@ -18,7 +18,7 @@ var (
 //
 //	yaml:"KEY,OPTION..."   required: the key must be there
 //	                       path: the value names a file
-//	                       filled: a list with at least one element
+//	                       filled: a list has elements, a string has characters
 //	                       number: a string that may be written as an integer
 //	                       inline: the fields stand in the outer mapping
 //	range:"LOW..HIGH"      bounds, written as in the file

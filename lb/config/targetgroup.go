@@ -5,7 +5,7 @@ import "time"
 // TargetGroup is a set of servers that requests are sent to (ALB, "Target
 // groups for your Application Load Balancers").
 type TargetGroup struct {
-	Name                       string            `yaml:"name,required"`
+	Name                       string            `yaml:"name,required,filled"`
 	Protocol                   TargetProtocol    `yaml:"protocol"`
 	ProtocolVersion            ProtocolVersion   `yaml:"protocol_version"`
 	Targets                    []Target          `yaml:"targets"`
@@ -18,7 +18,7 @@ type TargetGroup struct {
 // Target is one server.
 type Target struct {
 	// Address is HOST:PORT.
-	Address string `yaml:"address,required"`
+	Address string `yaml:"address,required,filled"`
 }
 
 // TargetProtocol is what targets speak.

@@ -32,9 +32,17 @@ func describe(node ast.Node) string {
 	}
 	s, _ := text(node)
 	if !printable(s) {
+		return quoteText(s)
+	}
+	return "the string " + quoteText(s)
+}
+
+// quoteText repeats a string in quotes, or says how long it is.
+func quoteText(s string) string {
+	if !printable(s) {
 		return fmt.Sprintf("a string of %d characters", utf8.RuneCountInString(s))
 	}
-	return fmt.Sprintf("the string %q", s)
+	return fmt.Sprintf("%q", s)
 }
 
 func printable(s string) bool {
@@ -56,7 +64,7 @@ const longestKey = 80
 // quoteKey returns a key as it stands in a path. Only what looks like a key is
 // repeated: a private key pasted without indentation would be one too.
 func quoteKey(key string) string {
-	if plainKey.MatchString(key) || len(key) <= longestKey && strings.HasPrefix(key, "routing_http_") {
+	if plainKey.MatchString(key) || len(key) <= longestKey && strings.HasPrefix(key, attributePrefix) {
 		return key
 	}
 	return fmt.Sprintf("(a key of %d characters)", utf8.RuneCountInString(key))
@@ -64,16 +72,43 @@ func quoteKey(key string) string {
 
 // suggest says which of the known keys was meant, or lists them all.
 func suggest(key string, known []string) string {
-	best, distance := "", len(key)/3+1
-	for _, k := range known {
-		if d := editDistance(fold(key), fold(k)); d < distance {
+	if best := closest(key, known); best != "" {
+		return fmt.Sprintf("did you mean %q?", best)
+	}
+	return "the keys here are " + strings.Join(abridge(known), ", ")
+}
+
+// attributePrefix begins the many keys of ListenerAttributes.
+const attributePrefix = "routing_http_"
+
+// abridge stands one word in for all the attributes.
+func abridge(keys []string) []string {
+	short := slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return strings.HasPrefix(k, attributePrefix) })
+	if len(short) < len(keys) {
+		short = append(short, attributePrefix+"...")
+	}
+	return short
+}
+
+// nearest ends a sentence about an unknown name with the known one that was
+// probably meant.
+func nearest(name string, known []string) string {
+	if best := closest(name, known); best != "" {
+		return fmt.Sprintf("; did you mean %q?", best)
+	}
+	return ""
+}
+
+// closest returns the known word that differs least from word, or "" if all
+// differ in more than a third of their letters.
+func closest(word string, known []string) string {
+	best, distance := "", len(word)/3+1
+	for _, k := range slices.Sorted(slices.Values(known)) {
+		if d := editDistance(fold(word), fold(k)); d < distance {
 			best, distance = k, d
 		}
 	}
-	if best != "" {
-		return fmt.Sprintf("did you mean %q?", best)
-	}
-	return "the keys here are " + strings.Join(known, ", ")
+	return best
 }
 
 // fold brings camel case and kebab case to one form, for comparison only.

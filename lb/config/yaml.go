@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"unicode/utf8"
@@ -18,7 +19,7 @@ const (
 	// MaxFileSize is the largest config file, in bytes.
 	MaxFileSize = 8 << 20
 	// MaxDepth is how deep lists and mappings may be nested. The deepest key
-	// of the schema stands at 11.
+	// of the schema stands at 10.
 	MaxDepth = 32
 )
 
@@ -28,6 +29,7 @@ func readYAML(data []byte) (ast.Node, []placed) {
 	if len(data) > MaxFileSize {
 		return nil, oneFault(place{1, 1}, "the file is larger than %d bytes", MaxFileSize)
 	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if fault := checkText(data); fault != nil {
 		return nil, fault
 	}

@@ -79,7 +79,7 @@ func contractFile(folder string) *config.File {
 			SSLPolicy:    "ELBSecurityPolicy-TLS13-1-2-Res-2021-06",
 			MutualAuthentication: config.MutualAuthentication{
 				Mode: "verify", TrustStore: "partners", OnRefusal: "reset", SessionResumption: "on",
-				IdentityFilters: []config.IdentityFilter{}, MaxChainDepth: 4,
+				MaxChainDepth: 4,
 			},
 			ProxyProtocol:  config.ProxyProtocol{Mode: "off", HeaderTimeout: 3 * time.Second},
 			Timeouts:       config.Timeouts{ClientHello: 5 * time.Second, Handshake: 10 * time.Second, RequestHeaders: 20 * time.Second},

@@ -1,0 +1,146 @@
+package config_test
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/postern-lb/postern/lb/config"
+)
+
+// FuzzParse holds any input to this: either a File whose references all
+// resolve, the same one each time, or faults that are sorted and lie inside
+// the input; never both, never a panic.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(contract))
+	archives, _ := filepath.Glob("testdata/faults/*.txtar")
+	for _, path := range archives {
+		archive, err := txtar.ParseFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, file := range archive.Files {
+			f.Add(file.Data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file, err := config.Parse("f", data)
+		if err != nil {
+			if file != nil {
+				t.Error("both a File and an error")
+			}
+			checkFaults(t, data, err)
+			return
+		}
+		checkReferences(t, file)
+		again, err := config.Parse("f", data)
+		if err != nil || !reflect.DeepEqual(file, again) {
+			t.Errorf("a second parse differs: %v", err)
+		}
+	})
+}
+
+func checkFaults(t *testing.T, data []byte, err error) {
+	list, ok := errors.AsType[config.Errors](err)
+	if !ok || len(list) == 0 {
+		t.Fatalf("error of type %T with %d faults", err, len(list))
+	}
+	lines := strings.Split(string(data), "\n")
+	for _, e := range list {
+		if e.Line < 1 || e.Line > len(lines) || e.Column < 1 || e.Column > utf8.RuneCountInString(lines[e.Line-1])+1 {
+			t.Errorf("outside the file: %v", e)
+		}
+		if strings.ContainsAny(e.Error(), "\n\x1b") {
+			t.Errorf("more than one line, or control characters: %q", e.Error())
+		}
+	}
+	if !slices.IsSortedFunc(list, func(a, b *config.Error) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	}) {
+		t.Errorf("not sorted:\n%v", err)
+	}
+}
+
+func checkReferences(t *testing.T, file *config.File) {
+	for i, l := range file.Listeners {
+		if m := l.MutualAuthentication; m.Mode == config.MutualVerify &&
+			!slices.ContainsFunc(file.TrustStores, func(s config.TrustStore) bool { return s.Name == m.TrustStore }) {
+			t.Errorf("listener %d has no trust store", i)
+		}
+		actions := slices.Clone(l.DefaultActions)
+		for _, r := range l.Rules {
+			actions = append(actions, r.Actions...)
+		}
+		for _, a := range actions {
+			checkAction(t, file, a)
+		}
+	}
+}
+
+func checkAction(t *testing.T, file *config.File, a config.Action) {
+	kinds := 0
+	for _, set := range []bool{a.Forward != nil, a.Redirect != nil, a.FixedResponse != nil} {
+		if set {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		t.Errorf("an action of %d kinds", kinds)
+	}
+	if a.Forward == nil {
+		return
+	}
+	for _, g := range a.Forward.TargetGroups {
+		if !slices.ContainsFunc(file.TargetGroups, func(have config.TargetGroup) bool { return have.Name == g.Name }) {
+			t.Errorf("no target group %q", g.Name)
+		}
+	}
+}
+
+// TestLargeFile reads a file at the limits that a big fleet comes near to, and
+// bounds the time: parser and checks must stay linear.
+func TestLargeFile(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("target_groups: [{name: a}]\nlisteners:\n  - name: a\n    address: 127.0.0.1:1\n    protocol: HTTP\n" +
+		"    default_actions: [{forward: {target_groups: [{name: a}]}}]\n    rules:\n")
+	rule := func(i int) {
+		fmt.Fprintf(&b, "      - priority: %d\n        conditions: [{path_pattern: {values: [/p%d]}}]\n"+
+			"        actions: [{forward: {target_groups: [{name: a}]}}]\n", i, i)
+	}
+	for i := range config.MaxRules {
+		rule(i + 1)
+	}
+	start := time.Now()
+	file, err := config.Parse("f", []byte(b.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(file.Listeners[0].Rules); n != config.MaxRules {
+		t.Errorf("%d rules, want %d", n, config.MaxRules)
+	}
+	t.Logf("%d bytes in %v", b.Len(), time.Since(start))
+	rule(config.MaxRules + 1)
+	_, err = config.Parse("f", []byte(b.String()))
+	if want := "f:7:5: listeners[0].rules: must have at most 10000 elements; found 10001"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func BenchmarkParseContract(b *testing.B) {
+	data := []byte(contract)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := config.Parse("f", data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
