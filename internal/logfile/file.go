@@ -27,6 +27,7 @@ type file struct {
 	regular   bool      // not a device or a pipe: it has a size
 	size      int64     // of a regular file
 	torn      bool      // the last byte that we wrote was not a line break
+	mend      bool      // nor was the last byte of the file as we found it
 	watched   time.Time // when the path was last looked at
 	nextRenew time.Time // no rotation before this, because one failed
 }
@@ -63,7 +64,8 @@ func (f *file) reopen() error {
 	f.close()
 	f.handle, f.torn, f.watched = handle, false, time.Now()
 	f.regular, f.size = info.Mode().IsRegular(), info.Size()
-	return f.mendTail()
+	f.mend = f.regular && f.size > 0 && !endsInLineBreak(f.path, f.size)
+	return nil
 }
 
 // close closes the file. An error would be one of a write that has been reported
@@ -75,35 +77,25 @@ func (f *file) close() {
 	}
 }
 
-// mendTail ends a line that a crash left unfinished, so that the next one does
-// not stick to it.
-func (f *file) mendTail() error {
-	if !f.regular || f.size == 0 {
-		return nil
-	}
-	reader, err := os.Open(f.path)
+// endsInLineBreak reports whether the last of size bytes is a line break, or
+// cannot be read.
+func endsInLineBreak(path string, size int64) bool {
+	reader, err := os.Open(path)
 	if err != nil {
-		return nil // a file that we may write and not read; take it as it is
+		return true
 	}
 	defer reader.Close()
 	var last [1]byte
-	if _, err := reader.ReadAt(last[:], f.size-1); err != nil || last[0] == '\n' {
-		return nil
-	}
-	n, err := f.handle.Write([]byte{'\n'})
-	f.size += int64(n)
-	return err
+	_, err = reader.ReadAt(last[:], size-1)
+	return err != nil || last[0] == '\n'
 }
 
 // write writes as much of b, whole lines, as belongs into the current file, at
 // least one byte unless there is an error, and returns how much that was. It
 // rotates first if no line of b fits.
 func (f *file) write(b []byte) (int, error) {
-	if err := f.watch(); err != nil {
-		return 0, err
-	}
-	if !f.fits(b) && !f.torn && f.size > 0 {
-		if err := f.rotate(); err != nil {
+	if !f.torn { // the rest of a line belongs to the file that has its beginning
+		if err := f.prepare(b); err != nil {
 			return 0, err
 		}
 	}
@@ -113,6 +105,25 @@ func (f *file) write(b []byte) (int, error) {
 		f.torn = b[n-1] != '\n'
 	}
 	return n, err
+}
+
+// prepare makes the file ready for the first line of b.
+func (f *file) prepare(b []byte) error {
+	if err := f.watch(); err != nil {
+		return err
+	}
+	if f.size > 0 && !f.fits(b) {
+		if err := f.rotate(); err != nil {
+			return err
+		}
+	}
+	if !f.mend {
+		return nil
+	}
+	n, err := f.handle.Write([]byte{'\n'}) // ends a line that a crash left unfinished
+	f.size += int64(n)
+	f.mend = n == 0
+	return err
 }
 
 // rotates reports whether the file's size matters now.

@@ -78,16 +78,16 @@ type Options struct {
 // Writer is an open log. All methods may be called by many goroutines at once.
 type Writer struct {
 	// Fixed by Open.
-	path       string
-	log        *slog.Logger
-	maxLines   int
-	maxBytes   int
-	wake       chan struct{}     // capacity 1: there is something to write
-	full       chan struct{}     // capacity 1: do not wait for more
-	reopen     chan chan<- error // answered by run
-	stop       chan struct{}     // closed by Close
-	done       chan struct{}     // closed when run has ended
-	closing    sync.Once
+	path     string
+	log      *slog.Logger
+	maxLines int
+	maxBytes int
+	wake     chan struct{}     // capacity 1: there is something to write
+	full     chan struct{}     // capacity 1: do not wait for more
+	reopen   chan chan<- error // answered by run
+	stop     chan struct{}     // closed by Close
+	done     chan struct{}     // closed when run has ended
+	closing  sync.Once
 
 	dropped atomic.Uint64
 	faults  atomic.Uint64

@@ -32,6 +32,9 @@ func (w *Writer) gather() {
 	select {
 	case <-w.full:
 	case <-timer.C:
+		if err := w.file.watch(); err != nil {
+			w.fault(err)
+		}
 	case <-w.stop:
 	}
 }
@@ -81,6 +84,9 @@ func (w *Writer) pause(batch, left []byte) []byte {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		if err := w.file.watch(); err != nil {
+			w.fault(err)
+		}
 	case answer := <-w.reopen:
 		answer <- w.file.reopen()
 	case <-w.stop:
