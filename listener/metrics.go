@@ -1,7 +1,6 @@
 package listener
 
 import (
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/postern-lb/postern/internal/logfile"

@@ -48,7 +48,7 @@ const (
 	watchPeriod   = time.Second            // between two looks at what the path is
 	reportPeriod  = time.Minute            // between two reports of the same trouble
 	reopenTimeout = 5 * time.Second        // how long Reopen waits for a stuck disk
-	keepBytes     = 1 << 20                // a larger buffer is given back once empty
+	keepBytes     = 1 << 20                // a larger buffer is given back when little of it is used
 )
 
 // ErrClosed is returned by Reopen after Close.

@@ -59,8 +59,8 @@ func (w *Writer) flush() {
 	w.reportLost()
 	w.recovered()
 	w.spare = batch[:0]
-	if cap(batch) > keepBytes {
-		w.spare = nil
+	if cap(batch) > keepBytes && len(batch) < cap(batch)/8 {
+		w.spare = nil // the burst is over
 	}
 }
 
