@@ -1,0 +1,92 @@
+package listener
+
+import (
+	"net/http"
+	"net/netip"
+	"strconv"
+)
+
+// A ClientCert is what targets are told of a verified client certificate, each
+// value in ALB's form (ALB, "HTTP headers and mutual TLS").
+type ClientCert struct {
+	Serial   string // capital hex digits
+	Issuer   string // RFC 2253
+	Subject  string // RFC 2253
+	Validity string // NotBefore=…;NotAfter=…
+	Leaf     string // URL-encoded PEM
+}
+
+// A ConnectionInfo is what is known of a client connection once its handshake
+// is over.
+type ConnectionInfo struct {
+	Client   netip.AddrPort // TCP peer, or what a trusted PROXY header says
+	Protocol Protocol       // of the listener
+	Port     uint16         // of the listener
+	// Verified is the client certificate in mode verify, or nil.
+	Verified *ClientCert
+	// Chain is the URL-encoded PEM of all that the client sent, in mode
+	// passthrough; empty if it sent no certificate.
+	Chain string
+	// TLSVersion and CipherSuite are in OpenSSL's names, such as TLSv1.3 and
+	// TLS_AES_128_GCM_SHA256; empty without TLS.
+	TLSVersion, CipherSuite string
+}
+
+// ConnectionHeaders are the managed headers that all requests of a connection
+// get. They never change, and may be set by several goroutines at once.
+type ConnectionHeaders struct {
+	mode   ForwardedMode
+	client string // as it stands in X-Forwarded-For; empty if not known
+	fixed  []fixedHeader
+}
+
+// A fixedHeader is one header with its one value. The slice is shared by all
+// requests of the connection; its capacity is 1, so appending to it copies.
+type fixedHeader struct {
+	name  string
+	value []string
+}
+
+// Connection prepares the headers for the requests of one connection, so that
+// setting them costs no more than a few map writes.
+//
+// A value that holds a control character or a byte that is not ASCII is left
+// out: no certificate can break out of its header.
+func (p *HeaderPolicy) Connection(info ConnectionInfo) *ConnectionHeaders {
+	c := &ConnectionHeaders{mode: p.mode}
+	if info.Client.Addr().IsValid() {
+		c.client = forwardedAddress(info.Client, p.clientPort)
+	}
+	c.add(headerForwardedProto, schemeOf(info.Protocol))
+	c.add(headerForwardedPort, strconv.Itoa(int(info.Port)))
+	if v := info.Verified; v != nil {
+		c.add(p.names[kindSerialNumber], v.Serial)
+		c.add(p.names[kindIssuer], v.Issuer)
+		c.add(p.names[kindSubject], v.Subject)
+		c.add(p.names[kindValidity], v.Validity)
+		c.add(p.names[kindLeaf], v.Leaf)
+	} else if info.Chain != "" {
+		c.add(p.names[kindClientcert], info.Chain)
+	}
+	if p.tls && info.TLSVersion != "" {
+		c.add(p.names[kindTLSVersion], info.TLSVersion)
+		c.add(p.names[kindTLSCipherSuite], info.CipherSuite)
+	}
+	return c
+}
+
+func (c *ConnectionHeaders) add(name, value string) {
+	if visible(value) && isASCII(value) {
+		c.fixed = append(c.fixed, fixedHeader{name, []string{value}[:1:1]})
+	}
+}
+
+// Set writes the managed headers into h, which [HeaderPolicy.Sanitize] has been
+// through: X-Forwarded-For by the mode, the others over whatever is there. The
+// values must not be modified in place.
+func (c *ConnectionHeaders) Set(h http.Header) {
+	c.setForwardedFor(h)
+	for i := range c.fixed {
+		h[c.fixed[i].name] = c.fixed[i].value
+	}
+}

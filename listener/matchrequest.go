@@ -1,0 +1,142 @@
+package listener
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// A subject is the parts of one request that rules look at, each read once.
+type subject struct {
+	method string
+	host   string // lower case, no port, no trailing dot
+	path   string // normalised
+	query  string
+	header http.Header
+	client netip.Addr // never IPv4-mapped, no zone
+
+	// ALB's rules see visible characters only. A part with a control
+	// character in it meets no condition.
+	hostVisible, pathVisible, queryVisible bool
+}
+
+func newSubject(r *http.Request, client netip.Addr) subject {
+	path, query := requestTarget(r)
+	s := subject{
+		method: r.Method,
+		host:   ruleHost(r.Host),
+		path:   NormalizePath(path),
+		query:  query,
+		header: r.Header,
+		client: client.Unmap().WithZone(""),
+	}
+	s.hostVisible, s.pathVisible, s.queryVisible = visible(s.host), visible(s.path), visible(s.query)
+	return s
+}
+
+// requestTarget returns the path and the query of r as they were sent. The
+// request target is read rather than r.URL, which has lost the difference
+// between some encodings. An empty path is "/" (RFC 9110, 4.2.3).
+func requestTarget(r *http.Request) (path, query string) {
+	target := r.RequestURI
+	if target == "" { // not from a client: a test, or an embedding program
+		if r.URL == nil {
+			return "/", ""
+		}
+		path, query = r.URL.EscapedPath(), r.URL.RawQuery
+		if path == "" {
+			path = "/"
+		}
+		return path, query
+	}
+	target, _, _ = strings.Cut(target, "#")
+	path, query, _ = strings.Cut(target, "?")
+	if path != "" && path[0] != '/' {
+		path = pathOfAbsolute(path)
+	}
+	if path == "" {
+		path = "/"
+	}
+	return path, query
+}
+
+// pathOfAbsolute returns the path of a target in absolute form, such as
+// "http://example.com/a" (RFC 9112, 3.2.2). Other forms are returned as they are.
+func pathOfAbsolute(target string) string {
+	_, rest, ok := strings.Cut(target, "://")
+	if !ok {
+		return target
+	}
+	if slash := strings.IndexByte(rest, '/'); slash >= 0 {
+		return rest[slash:]
+	}
+	return ""
+}
+
+// ruleHost brings a Host header to the form that host_header conditions are
+// compared with: no port, no trailing dot, lower case. It allocates only if
+// host has a capital letter.
+func ruleHost(host string) string {
+	host, _ = splitHostPort(host)
+	return lowerASCII(strings.TrimSuffix(host, "."))
+}
+
+// splitHostPort cuts the port off a Host header. Brackets of an IPv6 address
+// stay. A colon with nothing behind it counts as a port.
+func splitHostPort(host string) (name, port string) {
+	end := 0
+	if strings.HasPrefix(host, "[") {
+		end = strings.IndexByte(host, ']') + 1
+	}
+	if colon := strings.IndexByte(host[end:], ':'); colon >= 0 {
+		return host[:end+colon], host[end+colon+1:]
+	}
+	return host, ""
+}
+
+// lowerASCII is strings.ToLower for ASCII only. The library's would turn the
+// Kelvin sign into a k, and so one host into another.
+func lowerASCII(s string) string {
+	for i := range len(s) {
+		if s[i] != lowerByte(s[i]) {
+			b := []byte(s)
+			for j := i; j < len(b); j++ {
+				b[j] = lowerByte(b[j])
+			}
+			return string(b)
+		}
+	}
+	return s
+}
+
+func lowerByte(b byte) byte {
+	if 'A' <= b && b <= 'Z' {
+		return b + ('a' - 'A')
+	}
+	return b
+}
+
+func isAlphanumeric(b byte) bool {
+	l := lowerByte(b)
+	return 'a' <= l && l <= 'z' || '0' <= b && b <= '9'
+}
+
+// visible reports whether s is free of control characters.
+func visible(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// isToken reports whether s is a token (RFC 9110, 5.6.2), as header names are.
+func isToken(s string) bool {
+	for i := range len(s) {
+		if !isAlphanumeric(s[i]) && strings.IndexByte("!#$%&'*+-.^_`|~", s[i]) < 0 {
+			return false
+		}
+	}
+	return s != ""
+}
