@@ -60,7 +60,7 @@ func normalizeEscapes(path string) string {
 		case plain:
 			out = append(out, decoded)
 		case out != nil:
-			out = append(out, '%', upperHex(path[i+1]), upperHex(path[i+2]))
+			out = append(out, '%', upperHexDigit(path[i+1]), upperHexDigit(path[i+2]))
 		}
 		i += 2
 	}
@@ -128,7 +128,7 @@ func isHex(b byte) bool {
 
 func isLowerHex(b byte) bool { return 'a' <= b && b <= 'f' }
 
-func upperHex(b byte) byte {
+func upperHexDigit(b byte) byte {
 	if isLowerHex(b) {
 		return b - ('a' - 'A')
 	}

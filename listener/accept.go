@@ -1,0 +1,165 @@
+package listener
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"runtime/debug"
+	"time"
+
+	"github.com/postern-lb/postern/trust"
+)
+
+// acceptBackoff is the longest pause after an accept that failed for want of
+// file descriptors or memory.
+const acceptBackoff = time.Second
+
+// accept takes connections until the socket is closed. Each is served by a
+// goroutine of its own; accept itself never waits for a client.
+func (l *Listener) accept(ctx context.Context, ln net.Listener) error {
+	pause := 5 * time.Millisecond
+	for {
+		raw, err := ln.Accept()
+		switch {
+		case err == nil:
+			pause = 5 * time.Millisecond
+			l.admit(ctx, raw)
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		default:
+			l.logger.Error("accepting a connection", "listener", l.name, "error", err)
+			time.Sleep(pause)
+			pause = min(2*pause, acceptBackoff)
+		}
+	}
+}
+
+// admit starts a connection, or resets it when the listener has as many as its
+// max_connections allows (CloudWatch: RejectedConnectionCount).
+func (l *Listener) admit(ctx context.Context, raw net.Conn) {
+	p := l.policy.Load()
+	if l.open.Add(1) > int64(p.maxConnections) {
+		l.open.Add(-1)
+		p.metrics.ConnectionRejected()
+		(&conn{raw: raw}).reset()
+		return
+	}
+	c := &conn{
+		Conn: raw, raw: raw, listener: l, policy: p, traceID: NewConnTraceID(), opened: time.Now(),
+		client: addrPort(raw.RemoteAddr()), local: addrPort(raw.LocalAddr()),
+	}
+	p.metrics.ConnectionOpened()
+	l.starting.Go(func() { l.start(ctx, c) })
+}
+
+// start brings a connection to the point where net/http can serve it.
+func (l *Listener) start(ctx context.Context, c *conn) {
+	served := false
+	defer func() {
+		if r := recover(); r != nil {
+			l.logger.Error("panic while starting a connection", "listener", l.name,
+				"client", c.client.String(), "panic", r, "stack", string(debug.Stack()))
+		}
+		if !served {
+			c.raw.Close()
+			l.closed(c)
+		}
+	}()
+	if err := c.readProxyHeader(); err != nil {
+		c.log(trust.UnmappedConnectionError, err)
+		c.reset()
+		return
+	}
+	if c.policy.tlsBase == nil {
+		c.log("", nil)
+		served = l.serve(c, c)
+		return
+	}
+	if c.handshake(ctx) {
+		served = l.serve(c, c.tc)
+	}
+}
+
+// serve hands a connection to net/http; false if the listener is closing.
+func (l *Listener) serve(c *conn, nc net.Conn) bool {
+	l.live.add(c)
+	if l.serving.Load().feed.put(nc) {
+		// What changed while the handshake ran has not seen this connection.
+		if p := l.policy.Load(); p != c.policy || c.basis != p.mtls.basis() {
+			if v := p.recheck(c); v != nil {
+				l.condemn(c, string(v.Reason), v.Detail)
+			}
+		}
+		return true
+	}
+	l.live.remove(c)
+	return false
+}
+
+// closed counts a connection out.
+func (l *Listener) closed(c *conn) {
+	l.open.Add(-1)
+	c.policy.metrics.ConnectionClosed()
+}
+
+func (c *conn) readProxyHeader() error {
+	if c.policy.proxy == nil {
+		return nil
+	}
+	inner, info, err := c.policy.proxy.Accept(c.raw)
+	if err != nil {
+		return err
+	}
+	c.Conn, c.proxy = inner, info
+	if !info.Local {
+		c.client = info.Source
+	}
+	return nil
+}
+
+// handshake runs TLS and reports whether the connection goes on. Every attempt
+// leaves one line in the connection log.
+func (c *conn) handshake(ctx context.Context) bool {
+	m := &c.policy.mtls
+	c.quiet = m.Mode == ModeVerify && m.OnRefusal == RefuseReset
+	c.Conn.SetDeadline(time.Now().Add(c.policy.timeouts.ClientHello))
+	c.tc = tls.Server(c, c.tlsConfig())
+	err := c.tc.HandshakeContext(ctx)
+	c.state = c.tc.ConnectionState()
+	if err != nil {
+		c.handshakeFailed(err)
+		return false
+	}
+	c.quiet = false
+	c.Conn.SetDeadline(time.Time{})
+	reason := trust.Reason("")
+	if c.refused() {
+		reason = c.verdict.Reason
+	}
+	c.log(reason, nil)
+	c.slimDown()
+	return true
+}
+
+// slimDown lets go of what only the handshake needed.
+func (c *conn) slimDown() {
+	c.state.PeerCertificates, c.state.VerifiedChains = nil, nil
+	c.state.OCSPResponse, c.state.SignedCertificateTimestamps = nil, nil
+}
+
+func (c *conn) handshakeFailed(err error) {
+	reason := handshakeReason(err)
+	if refused, ok := errors.AsType[*refusedError](err); ok {
+		reason = refused.verdict.Reason
+	} else if c.verdict != nil && c.verdict.Accepted {
+		// The chain was good, but the client did not prove that it is its own.
+		c.verdict = nil
+	}
+	c.log(reason, err)
+	if c.quiet && c.flightSent {
+		c.reset()
+		return
+	}
+	c.lingerClose()
+}

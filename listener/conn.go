@@ -1,0 +1,134 @@
+package listener
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/postern-lb/postern/trust"
+)
+
+const (
+	recordHeaderLen = 5
+	recordAlert     = 21
+	recordAppData   = 23
+	// sealedAlertLen is an alert under TLS 1.3: a record header, two bytes of
+	// alert, the inner content type and the AEAD tag (RFC 8446, section 5.2).
+	sealedAlertLen = recordHeaderLen + 2 + 1 + 16
+
+	// lingerTime and lingerBytes bound how much a refused client may still send
+	// while its TLS alert travels. Closing with unread bytes would make the kernel
+	// reset the connection and could take the alert with it.
+	lingerTime  = 500 * time.Millisecond
+	lingerBytes = 64 << 10
+)
+
+// A conn is one client connection below TLS. net/http sees it, or the *tls.Conn
+// above it, and finds it again through [connOf].
+type conn struct {
+	net.Conn // after the PROXY header, if there was one
+
+	// Fixed when the connection was accepted.
+	raw      net.Conn // the socket itself, for a reset
+	listener *Listener
+	policy   *Policy // what the handshake was decided under
+	traceID  string
+	opened   time.Time
+	client   netip.AddrPort // from the PROXY header, else the TCP peer
+	local    netip.AddrPort
+	proxy    ProxyInfo
+
+	// Owned by the goroutine of the handshake until it hands the connection to
+	// net/http; read only afterwards.
+	tc         *tls.Conn // nil on an HTTP listener
+	sni        string
+	quiet      bool // alerts after the first flight are swallowed
+	flightSent bool
+	firstAuth  time.Time // when the client last proved that it holds its key
+	state      tls.ConnectionState
+	verdict    *trust.Verdict // verify mode only
+	chain      string         // passthrough mode only: the certificates, encoded
+	presented  []*x509.Certificate
+	basis      basis // what the verdict rests on
+	serverCert *tls.Certificate
+	sniMatched bool
+
+	// Safe for all.
+	requests   atomic.Int64
+	condemned  atomic.Bool // no longer trusted, or the process drains
+	active     atomic.Bool // net/http has a request in flight
+	headers    atomic.Pointer[connHeaders]
+	registered bool // guarded by live.mu
+}
+
+// Write swallows TLS alerts while the handshake is one that is refused as ALB
+// refuses: by a reset, with no alert (ALB, "Mutual authentication"). Alerts
+// before the first flight, such as no common cipher, are sent: they say
+// nothing about a certificate.
+func (c *conn) Write(b []byte) (int, error) {
+	if c.quiet && c.flightSent && isAlert(b) {
+		return len(b), nil
+	}
+	c.flightSent = c.flightSent || (c.quiet && !isAlert(b))
+	return c.Conn.Write(b)
+}
+
+// ReadFrom lets net/http use the socket's own ReadFrom on HTTP listeners.
+func (c *conn) ReadFrom(r io.Reader) (int64, error) {
+	if rf, ok := c.Conn.(io.ReaderFrom); ok {
+		return rf.ReadFrom(r)
+	}
+	return io.Copy(struct{ io.Writer }{c.Conn}, r)
+}
+
+func isAlert(b []byte) bool {
+	if len(b) < recordHeaderLen {
+		return false
+	}
+	return b[0] == recordAlert || (b[0] == recordAppData && len(b) == sealedAlertLen)
+}
+
+// reset closes the connection with a TCP reset and sends nothing else.
+func (c *conn) reset() {
+	if tcp, ok := c.raw.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	c.raw.Close()
+}
+
+// lingerClose closes the connection so that what was already written arrives.
+func (c *conn) lingerClose() {
+	defer c.raw.Close()
+	tcp, ok := c.raw.(*net.TCPConn)
+	if !ok || tcp.CloseWrite() != nil {
+		return
+	}
+	tcp.SetReadDeadline(time.Now().Add(lingerTime))
+	io.CopyN(io.Discard, tcp, lingerBytes)
+}
+
+// port is the port of the listener that the client reached.
+func (c *conn) port() int { return int(c.local.Port()) }
+
+// connOf finds the conn below whatever net/http was given.
+func connOf(nc net.Conn) *conn {
+	if tc, ok := nc.(*tls.Conn); ok {
+		nc = tc.NetConn()
+	}
+	c, _ := nc.(*conn)
+	return c
+}
+
+// addrPort reads a net.Addr of a TCP socket; IPv4-mapped addresses are unmapped.
+func addrPort(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := tcp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}

@@ -1,0 +1,219 @@
+package listener
+
+import (
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"sync"
+
+	"github.com/postern-lb/postern/targetgroup"
+)
+
+// copyBuffer is the size of the buffers that bodies are copied through.
+const copyBuffer = 32 << 10
+
+// A forwarder sends requests to one target group. It is immutable and safe for
+// concurrent use; what it needs of a request is in the request's exchange.
+type forwarder struct {
+	proxy httputil.ReverseProxy
+}
+
+func newForwarder(backend targetgroup.Backend, pool *bufferPool) *forwarder {
+	return &forwarder{httputil.ReverseProxy{
+		Rewrite: func(pr *httputil.ProxyRequest) {
+			exchangeOf(pr.In).rewrite(pr)
+		},
+		Transport:  backend,
+		BufferPool: pool,
+		ErrorLog:   slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // every error is in the exchange
+		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, err error) {
+			exchangeOf(r).forwardFailed(err)
+		},
+	}}
+}
+
+func exchangeOf(r *http.Request) *exchange {
+	return r.Context().Value(exchangeKey{}).(*exchange)
+}
+
+// forward sends the request to a target of the group.
+func (x *exchange) forward(group string) {
+	f := x.p.forwards[group]
+	if f == nil { // every weight is 0
+		x.page(http.StatusServiceUnavailable)
+		return
+	}
+	x.entry.TargetGroup = group
+	r := x.r.WithContext(withExchange(x))
+	if r.Body != nil && r.Body != http.NoBody {
+		x.p.headers.GuardTrailer(r)
+		x.body = &requestBody{ReadCloser: r.Body, control: x.w.control, idle: x.p.timeouts.Idle}
+		r.Body = x.body
+	}
+	f.proxy.ServeHTTP(x.w, r)
+}
+
+// rewrite makes the request that goes to the target. ReverseProxy has taken the
+// hop-by-hop headers out before, so that nothing a client lists in Connection
+// can delete what is set here.
+func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
+	in, out := pr.In, pr.Out
+	out.URL.Scheme, out.URL.Host = "http", "target" // the group sets the real ones
+	out.URL.RawQuery = in.URL.RawQuery              // as sent; ReverseProxy would tidy it
+	keepForwarded(out.Header, in.Header)
+	x.connectionHeaders().Set(out.Header)
+	x.entry.TraceID = SetTraceID(out.Header, x.began, newTraceRandom())
+	out.Host = TargetHost(HostChoice{
+		Header: in.Host, Authority: in.URL.Host, Port: uint16(x.c.port()),
+		Preserve: x.p.preserveHost, Fallback: x.c.local.Addr().String(),
+	})
+	x.forwardTrailers(in, out)
+}
+
+func newTraceRandom() (b [12]byte) {
+	rand.Read(b[:])
+	return b
+}
+
+// A connHeaders is what the targets are told about a connection, as one header
+// policy has it.
+type connHeaders struct {
+	policy *HeaderPolicy
+	set    *ConnectionHeaders
+}
+
+// connectionHeaders returns the managed headers of the connection, prepared once
+// and again after a reload that changes their names.
+func (x *exchange) connectionHeaders() *ConnectionHeaders {
+	if h := x.c.headers.Load(); h != nil && h.policy == x.p.headers {
+		return h.set
+	}
+	h := &connHeaders{x.p.headers, x.p.headers.Connection(x.c.info())}
+	x.c.headers.Store(h)
+	return h.set
+}
+
+// info is what is known of a connection, for the headers.
+func (c *conn) info() ConnectionInfo {
+	info := ConnectionInfo{Client: c.client, Protocol: c.policy.protocol, Port: uint16(c.port()), Chain: c.chain}
+	if c.tc != nil {
+		info.TLSVersion, info.CipherSuite = TLSVersionName(c.state.Version), CipherName(c.state.CipherSuite)
+	}
+	if c.verdict != nil && c.verdict.Accepted {
+		id := c.verdict.Identity
+		info.Verified = &ClientCert{
+			Serial: id.Serial, Issuer: id.Issuer, Subject: id.Subject, Validity: id.Validity, Leaf: id.Leaf,
+		}
+	}
+	return info
+}
+
+// keepForwarded puts back what ReverseProxy takes out and ALB lets pass.
+func keepForwarded(out, in http.Header) {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host"} {
+		if values, ok := in[name]; ok {
+			out[name] = values
+		}
+	}
+}
+
+// forwardTrailers announces the client's trailers that may pass and hands them on
+// when the body has ended, which is when they arrive.
+func (x *exchange) forwardTrailers(in, out *http.Request) {
+	out.Trailer = nil
+	if x.body == nil || len(in.Trailer) == 0 {
+		return
+	}
+	trailer := make(http.Header, len(in.Trailer))
+	for name := range in.Trailer {
+		trailer[name] = nil
+	}
+	out.Trailer = trailer
+	x.body.atEOF = func() {
+		for name := range trailer {
+			trailer[name] = in.Trailer[name]
+		}
+	}
+}
+
+// forwardFailed answers for a target that did not. A client that is gone is
+// answered nothing; the log says 460.
+func (x *exchange) forwardFailed(err error) {
+	x.failed = x.targetError(err)
+	if x.failed.Status == targetgroup.StatusClientClosed {
+		x.entry.ELBStatus = targetgroup.StatusClientClosed
+		panic(http.ErrAbortHandler)
+	}
+	x.l.logger.Debug("forwarding failed", "listener", x.p.name, "target_group", x.entry.TargetGroup,
+		"target", x.trace.Target, "status", x.failed.Status, "error", err)
+	x.page(x.failed.Status)
+}
+
+func (x *exchange) targetError(err error) *targetgroup.Error {
+	if x.body != nil && x.body.stalled {
+		return &targetgroup.Error{Status: http.StatusRequestTimeout, Reason: targetgroup.ReasonClientTimeout, Err: err}
+	}
+	if x.r.Context().Err() != nil {
+		return &targetgroup.Error{Status: targetgroup.StatusClientClosed, Reason: targetgroup.ReasonClientClosed, Err: err}
+	}
+	if x.body != nil && x.body.failed {
+		return &targetgroup.Error{Status: http.StatusBadRequest, Reason: targetgroup.ReasonClientBodyCutShort, Err: err}
+	}
+	if e, ok := errors.AsType[*targetgroup.Error](err); ok {
+		return e
+	}
+	return &targetgroup.Error{Status: http.StatusBadGateway, Reason: targetgroup.ReasonMalformedResponse, Err: err}
+}
+
+// An upgrade is what a request says about switching protocols.
+type upgrade struct{ protocol []string }
+
+func (u upgrade) isWebSocket() bool {
+	return u.protocol != nil && strings.EqualFold(u.protocol[0], "websocket")
+}
+
+// upgradeOf notes the Upgrade header of an HTTP/1.1 request that has one and names
+// it in Connection (RFC 9110, section 7.8). Other requests have none.
+func upgradeOf(r *http.Request) upgrade {
+	if r.ProtoMajor != 1 || r.ProtoMinor != 1 || len(r.Header["Upgrade"]) != 1 || !listsToken(r.Header["Connection"], "upgrade") {
+		return upgrade{}
+	}
+	return upgrade{r.Header["Upgrade"]}
+}
+
+// restoreUpgrade puts back what Sanitize took out with the hop-by-hop headers, for
+// ReverseProxy to act on.
+func restoreUpgrade(h http.Header, u upgrade) {
+	if u.protocol != nil {
+		h["Upgrade"] = u.protocol
+		h["Connection"] = []string{"Upgrade"}
+	}
+}
+
+// A bufferPool lends the buffers that bodies are copied through.
+type bufferPool struct{ pool sync.Pool }
+
+func newBufferPool() *bufferPool {
+	return &bufferPool{sync.Pool{New: func() any { return new([copyBuffer]byte) }}}
+}
+
+// Get implements httputil.BufferPool.
+func (p *bufferPool) Get() []byte { return p.pool.Get().(*[copyBuffer]byte)[:] }
+
+// Put implements httputil.BufferPool.
+func (p *bufferPool) Put(b []byte) { p.pool.Put((*[copyBuffer]byte)(b)) }
+
+// listsToken reports whether a comma-separated header lists a token.
+func listsToken(values []string, token string) bool {
+	for _, value := range values {
+		for part := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(part), token) {
+				return true
+			}
+		}
+	}
+	return false
+}

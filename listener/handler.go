@@ -1,0 +1,160 @@
+package listener
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	mathrand "math/rand/v2"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/postern-lb/postern/targetgroup"
+)
+
+// An exchange is one request and its answer. It belongs to the goroutine that
+// net/http serves the request with.
+type exchange struct {
+	l *Listener
+	c *conn
+	p *Policy // the policy that this request is served under, from end to end
+	w *recorder
+	r *http.Request
+
+	began  time.Time
+	entry  AccessEntry
+	trace  targetgroup.Trace
+	body   *requestBody // nil unless forwarded with a body
+	failed *targetgroup.Error
+	action ActionKind
+	rules  int // evaluated
+}
+
+type exchangeKey struct{}
+
+// serveHTTP answers one request. It is the path that every request takes.
+func (l *Listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	c, ok := r.Context().Value(connKey{}).(*conn)
+	if !ok || c == nil {
+		panic("listener: internal error: a request without its connection")
+	}
+	x := &exchange{l: l, c: c, p: l.policy.Load(), r: r, began: time.Now()}
+	control := http.NewResponseController(w)
+	x.w = &recorder{ResponseWriter: w, control: control, idle: x.p.timeouts.Idle, onHeader: x.editResponse}
+	if r.ProtoMajor == 1 {
+		control.SetWriteDeadline(time.Time{}) // the one of the request before
+	}
+	x.describe()
+	defer x.end()
+	x.serve()
+}
+
+// serve refuses, or cleans the request and does what the rules say.
+func (x *exchange) serve() {
+	if x.c.refused() {
+		x.forbid()
+		return
+	}
+	if status := RefuseStatus(x.r); status != 0 {
+		x.page(status)
+		return
+	}
+	if x.misdirected() {
+		x.page(http.StatusMisdirectedRequest)
+		return
+	}
+	upgrade := upgradeOf(x.r)
+	x.p.headers.Sanitize(x.r.Header)
+	restoreUpgrade(x.r.Header, upgrade)
+
+	rule := x.p.rules.Match(x.r, x.c.client.Addr())
+	x.entry.MatchedRule = rule.Priority
+	x.rules = x.p.rules.Len()
+	switch a := &rule.Action; {
+	case a.FixedResponse != nil:
+		x.entry.ActionsExecuted = "fixed-response"
+		x.action = ActionFixedResponse
+		a.FixedResponse.Write(x.w, x.r, x.p.responses)
+	case a.Redirect != nil:
+		x.redirect(a.Redirect)
+	default:
+		x.entry.ActionsExecuted, x.action = "forward", ActionForward
+		x.forward(a.Forward.Pick(mathrand.Uint64))
+	}
+}
+
+// misdirected reports whether the request is for a host that belongs to the mutual
+// TLS policy of another listener, while this connection was admitted under
+// the policy of this one: 421 (RFC 9110, section 15.5.20).
+func (x *exchange) misdirected() bool {
+	return x.c.tc != nil && x.p.hosts != nil && x.p.hosts.Lookup(x.r.Host) == hostElsewhere
+}
+
+// forbid is API Gateway's answer to a client whose certificate is refused. The
+// reason stays in the log, under the id that the client is told.
+func (x *exchange) forbid() {
+	x.entry.RefusalID = newRefusalID()
+	x.entry.ErrorReason = string(x.c.verdict.Reason)
+	x.l.logger.Info("request refused", "listener", x.p.name, "id", x.entry.RefusalID,
+		"conn_trace_id", x.c.traceID, "reason", x.entry.ErrorReason, "detail", x.c.verdict.Detail)
+	WriteForbidden(x.w, x.r, x.entry.RefusalID, x.p.responses)
+}
+
+func (x *exchange) redirect(d *Redirect) {
+	x.entry.ActionsExecuted, x.action = "redirect", ActionRedirect
+	status, location := d.Location(x.r, uint16(x.c.port()))
+	x.entry.RedirectURL = location
+	if status == http.StatusInsufficientStorage {
+		x.p.metrics.RedirectTooLong()
+	}
+	d.Write(x.w, x.r, uint16(x.c.port()), x.p.responses)
+}
+
+func (x *exchange) page(status int) {
+	WritePage(x.w, x.r, status, x.p.responses)
+}
+
+// editResponse is run on the headers of every answer, a target's or our own.
+func (x *exchange) editResponse(status int, h http.Header) {
+	x.p.responses.Apply(h)
+	if x.endsConnection() {
+		h.Set("Connection", "close") // on HTTP/2 net/http makes a GOAWAY of it
+	}
+}
+
+// endsConnection reports whether this answer is the last on its connection.
+func (x *exchange) endsConnection() bool {
+	switch {
+	case x.c.condemned.Load(), x.l.draining.Load():
+		return true
+	case x.r.ProtoMajor == 2 && x.c.requests.Load() >= maxRequestsHTTP2:
+		return true
+	}
+	return x.began.Sub(x.c.opened) > x.p.timeouts.KeepAlive
+}
+
+// end logs and counts the request; also when the handler panics, which is how
+// net/http is told to cut a connection.
+func (x *exchange) end() {
+	if fault := recover(); fault != nil {
+		if fault != http.ErrAbortHandler {
+			x.l.logger.Error("panic while serving a request", "listener", x.p.name, "panic", fault, "stack", string(debug.Stack()))
+		}
+		defer panic(http.ErrAbortHandler)
+	}
+	x.finish()
+	x.p.accessLog.access(&x.entry)
+	x.count()
+}
+
+func withExchange(x *exchange) context.Context {
+	ctx := context.WithValue(x.r.Context(), exchangeKey{}, x)
+	return targetgroup.WithTrace(ctx, &x.trace)
+}
+
+// newRefusalID is what a refused client may quote when it asks why.
+func newRefusalID() string {
+	var id [16]byte
+	rand.Read(id[:])
+	return hex.EncodeToString(id[:])
+}

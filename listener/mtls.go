@@ -1,0 +1,160 @@
+package listener
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"strings"
+
+	"github.com/postern-lb/postern/crl"
+	"github.com/postern-lb/postern/trust"
+)
+
+// Mode is what a listener does about client certificates (ALB, "Mutual
+// authentication with TLS", MutualAuthentication.Mode).
+type Mode string
+
+const (
+	ModeOff         Mode = "off"         // asks for none
+	ModePassthrough Mode = "passthrough" // asks for one, checks nothing, forwards the chain
+	ModeVerify      Mode = "verify"      // the trust store decides
+)
+
+// Refusal is what a client sees when verify mode refuses it.
+type Refusal string
+
+const (
+	// RefuseReset is ALB's way: no TLS alert, no HTTP answer, a TCP reset.
+	RefuseReset Refusal = "reset"
+	// RefuseAlert sends a TLS alert and closes.
+	RefuseAlert Refusal = "alert"
+	// RefuseForbidden is API Gateway's way: the handshake completes, and every
+	// request is answered with 403.
+	RefuseForbidden Refusal = "forbidden"
+)
+
+// maxPresentedBytes bounds the certificates of one client in every mode, in
+// bytes of DER (ALB, "Quotas": TLS message size 64 K).
+const maxPresentedBytes = 64 << 10
+
+// MutualAuthentication is a listener's setting for client certificates. The zero
+// value is ModeOff.
+type MutualAuthentication struct {
+	Mode  Mode
+	Store *trust.Store // verify only
+	// Trust is how the store decides: depth, expiry, identity filters.
+	Trust *trust.Policy
+	// AdvertisedCAs are named in the CertificateRequest; empty: no names are sent.
+	AdvertisedCAs []*x509.Certificate
+	OnRefusal     Refusal // default RefuseReset
+	// NoSessionResumption never issues a ticket, as ALB under mutual TLS.
+	NoSessionResumption bool
+}
+
+// A basis is what a verdict rests on besides the certificates and the clock. Two
+// verdicts with the same basis cannot differ because of a reload.
+type basis struct {
+	snapshot    *trust.Snapshot
+	revocations *crl.Set
+}
+
+func (m *MutualAuthentication) basis() basis {
+	if m.Store == nil {
+		return basis{}
+	}
+	return basis{m.Store.Snapshot(), m.Store.Revocations()}
+}
+
+// refusedError ends a handshake. Its text goes to the log, never to the client.
+type refusedError struct{ verdict *trust.Verdict }
+
+func (e *refusedError) Error() string {
+	return fmt.Sprintf("client certificate refused: %s: %s", e.verdict.Reason, e.verdict.Detail)
+}
+
+// decide is the VerifyConnection hook of one connection: the only hook of
+// crypto/tls that also runs when a session is resumed, so that a new CRL, trust
+// store or filter counts at once. It only asks the trust store; a refusal in
+// mode forbidden lets the handshake complete and is answered in HTTP.
+func (c *conn) decide(cs tls.ConnectionState) error {
+	c.presented = cs.PeerCertificates
+	m := &c.policy.mtls
+	c.basis = m.basis()
+	switch m.Mode {
+	case ModePassthrough:
+		return c.decidePassthrough(cs)
+	case ModeVerify:
+		c.verdict = m.Store.Verify(cs.PeerCertificates, m.Trust, c.policy.now())
+		if c.verdict.Accepted {
+			return nil
+		}
+		if m.OnRefusal == RefuseForbidden {
+			return nil
+		}
+		return &refusedError{c.verdict}
+	}
+	return nil
+}
+
+func (c *conn) decidePassthrough(cs tls.ConnectionState) error {
+	size := 0
+	for _, cert := range cs.PeerCertificates {
+		size += len(cert.Raw)
+	}
+	if size > maxPresentedBytes {
+		return &refusedError{&trust.Verdict{
+			Reason: trust.ClientCertMaxSizeExceeded,
+			Detail: fmt.Sprintf("the client sent %d bytes of certificates, the limit is %d", size, maxPresentedBytes),
+		}}
+	}
+	if len(cs.PeerCertificates) > 0 {
+		c.chain = trust.EncodeChain(cs.PeerCertificates)
+	}
+	return nil
+}
+
+// recheck decides again about the client of an open connection. Nil means that
+// it may stay.
+func (p *Policy) recheck(c *conn) *trust.Verdict {
+	if p.mtls.Mode != ModeVerify || c.tc == nil {
+		return nil
+	}
+	if c.verdict != nil && !c.verdict.Accepted {
+		return nil // mode forbidden: it gets nothing but 403 anyway
+	}
+	verdict := p.mtls.Store.Verify(c.presented, p.mtls.Trust, p.now())
+	if verdict.Accepted {
+		return nil
+	}
+	return verdict
+}
+
+// refused reports whether the requests of c are to be answered with 403.
+func (c *conn) refused() bool {
+	return c.verdict != nil && !c.verdict.Accepted
+}
+
+// handshakeReasons maps what crypto/tls says of a client certificate that it
+// refuses by itself, before any hook runs, to ALB's reason codes. The texts are
+// crypto/tls's own; a test holds them against the toolchain in use.
+var handshakeReasons = []struct {
+	text   string
+	reason trust.Reason
+}{
+	{"failed to parse client certificate", trust.ClientCertInvalid},
+	{"client certificate contains an unsupported public key", trust.ClientCertTypeUnsupported},
+	{"client sent certificate containing RSA key larger", trust.ClientCertIncompatible},
+	{"client certificate used with invalid signature algorithm", trust.ClientCertIncompatible},
+	{"handshake message of length", trust.ClientCertMaxSizeExceeded},
+}
+
+// handshakeReason names the reason for which a handshake failed.
+func handshakeReason(err error) trust.Reason {
+	text := err.Error()
+	for _, h := range handshakeReasons {
+		if strings.Contains(text, h.text) {
+			return h.reason
+		}
+	}
+	return trust.UnmappedConnectionError
+}
