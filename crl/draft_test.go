@@ -155,3 +155,8 @@ func template(entries ...x509.RevocationListEntry) *x509.RevocationList {
 		RevokedCertificateEntries: entries,
 	}
 }
+
+// bigList is a list of n entries, with a number.
+func bigList(ca *pki.Entity, n int) []byte {
+	return draft{ca: ca, entries: bigEntries(n), extensions: ext(numberOID, "020101")}.der()
+}
