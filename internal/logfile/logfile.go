@@ -48,7 +48,8 @@ const (
 	watchPeriod   = time.Second            // between two looks at what the path is
 	reportPeriod  = time.Minute            // between two reports of the same trouble
 	reopenTimeout = 5 * time.Second        // how long Reopen waits for a stuck disk
-	keepBytes     = 1 << 20                // a larger buffer is given back when little of it is used
+	keepBytes     = 1 << 20                // a larger buffer is not kept for ever
+	keepFlushes   = 100                    // but for so many flushes that use little of it
 )
 
 // ErrClosed is returned by Reopen after Close.
@@ -100,6 +101,7 @@ type Writer struct {
 	// Owned by run.
 	file     *file
 	spare    []byte // the buffer that is not pending, empty
+	idle     int    // flushes that used little of a large buffer
 	told     time.Time
 	toldLost uint64
 	failing  bool  // reported, and not yet mended

@@ -232,6 +232,20 @@ func TestWriteDoesNotAllocate(t *testing.T) {
 	}
 }
 
+func TestBufferOfABurstIsGivenBack(t *testing.T) {
+	w := &Writer{}
+	large := make([]byte, 0, 2*keepBytes)
+	for range keepFlushes {
+		w.keep(large[:1])
+	}
+	w.keep(large[:keepBytes]) // in use after all
+	for i := range keepFlushes + 1 {
+		if w.keep(large[:1]); (w.spare == nil) != (i == keepFlushes) {
+			t.Fatalf("after %d flushes that used little the buffer is %v", i+1, w.spare)
+		}
+	}
+}
+
 // BenchmarkWrite is the cost of one line of 400 bytes for the goroutine that
 // serves a request. The clock stands still while the file, /dev/null, catches up,
 // so it says nothing of what a file can take.

@@ -58,9 +58,22 @@ func (w *Writer) flush() {
 	}
 	w.reportLost()
 	w.recovered()
+	w.keep(batch)
+}
+
+// keep makes the written batch the spare buffer. One that a burst made large is
+// given back to the garbage collector when little of it has been used for a
+// while; at once would be too soon, as it would have to grow again in each lull.
+func (w *Writer) keep(batch []byte) {
 	w.spare = batch[:0]
-	if cap(batch) > keepBytes && len(batch) < cap(batch)/8 {
-		w.spare = nil // the burst is over
+	switch {
+	case cap(batch) <= keepBytes:
+	case len(batch) >= cap(batch)/8:
+		w.idle = 0
+	case w.idle < keepFlushes:
+		w.idle++
+	default:
+		w.spare, w.idle = nil, 0
 	}
 }
 
