@@ -63,8 +63,8 @@ func requestTarget(r *http.Request) (path, query string) {
 // pathOfAbsolute returns the path of a target in absolute form, such as
 // "http://example.com/a" (RFC 9112, 3.2.2). Other forms are returned as they are.
 func pathOfAbsolute(target string) string {
-	_, rest, ok := strings.Cut(target, "://")
-	if !ok {
+	scheme, rest, ok := strings.Cut(target, "://")
+	if !ok || strings.IndexByte(scheme, '/') >= 0 {
 		return target
 	}
 	if slash := strings.IndexByte(rest, '/'); slash >= 0 {
