@@ -141,6 +141,8 @@ func TestChooseWhatTheClientSupports(t *testing.T) {
 	p384 := root.ServerWith([]string{"a.example"}, named("p384"), pki.Curve(elliptic.P384()))
 	rsa := root.ServerWith([]string{"a.example", "*.example"}, named("rsa"), pki.RSA(2048))
 	wildcard := root.ServerWith([]string{"*.example"}, named("wildcard"))
+	oldP256 := root.ServerWith([]string{"x"}, pki.DNS(), named("a.example"))
+	oldRSA := root.ServerWith([]string{"x"}, pki.DNS(), named("A.Example"), pki.RSA(2048))
 	onlyRSA := []tls.SignatureScheme{tls.PSSWithSHA256}
 	onlyP256 := []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}
 	for _, tt := range []struct {
@@ -152,6 +154,7 @@ func TestChooseWhatTheClientSupports(t *testing.T) {
 		{"RSA only", []*pki.Entity{p256, rsa, p384}, onlyRSA, "rsa"},
 		{"P-256 only", []*pki.Entity{p384, rsa, p256}, onlyP256, "p256"},
 		{"the exact one is not supported", []*pki.Entity{rsa, wildcard}, onlyP256, "wildcard"},
+		{"common names", []*pki.Entity{oldP256, oldRSA}, onlyRSA, "A.Example"},
 		{"none is: the first by preference", []*pki.Entity{rsa, p256, p384}, []tls.SignatureScheme{tls.Ed25519}, "p384"},
 		{"the only one is not", []*pki.Entity{p256}, onlyRSA, "p256"},
 	} {

@@ -23,9 +23,10 @@ func TestNormalizeHost(t *testing.T) {
 		{"XN--BCHER-KVA.example", "xn--bcher-kva.example"},
 		{"faß.example", "xn--fa-hia.example"}, // not "fass": no transitional mapping
 		{"b\u00fccher_1.example", "xn--bcher_1-n2a.example"},
-		{"api。example", "api.example"}, // ideographic full stop
-		{"ａｐｉ.example", "api.example"}, // full width
-		{"１２７.0.0.1", "127.0.0.1"},     // full width digits
+		{"\u00adapi.exa\u00admple", "api.example"}, // soft hyphens
+		{"api。example", "api.example"},             // ideographic full stop
+		{"ａｐｉ.example", "api.example"},             // full width
+		{"１２７.0.0.1", "127.0.0.1"},                 // full width digits
 		{"10.0.0.1:443", "10.0.0.1"},
 		{"10.0.0.1.", "10.0.0.1"},
 		{"[2001:DB8::1]:443", "2001:db8::1"},
@@ -56,6 +57,7 @@ func TestNormalizeHostRefuses(t *testing.T) {
 		strings.Repeat("a.", 126) + "bc",
 		strings.Repeat("ü", 300),
 		strings.Repeat("a", 1<<16),
+		strings.Repeat("\u00ad", maxHostInput/2) + "api.example", // soft hyphens map to nothing
 	} {
 		if got, err := NormalizeHost(in); err == nil || got != "" {
 			t.Errorf("NormalizeHost(%.80q) = %q, %v, want an error and nothing else", in, got, err)

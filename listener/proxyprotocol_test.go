@@ -26,6 +26,14 @@ func proxyHeader(t testing.TB, tlvs ...proxyproto.TLV) []byte {
 		net.TCPAddrFromAddrPort(netip.MustParseAddrPort("198.51.100.1:443"))), tlvs...)
 }
 
+// proxyHeader6 is the same for IPv6.
+func proxyHeader6(t testing.TB, tlvs ...proxyproto.TLV) []byte {
+	t.Helper()
+	return formatHeader(t, proxyproto.HeaderProxyFromAddrs(2,
+		net.TCPAddrFromAddrPort(netip.MustParseAddrPort("[2001:db8::7]:4711")),
+		net.TCPAddrFromAddrPort(netip.MustParseAddrPort("[2001:db8::1]:443"))), tlvs...)
+}
+
 func formatHeader(t testing.TB, h *proxyproto.Header, tlvs ...proxyproto.TLV) []byte {
 	t.Helper()
 	if err := h.SetTLVs(tlvs); err != nil {
@@ -102,10 +110,8 @@ func send(parts ...[]byte) func(net.Conn) {
 
 func TestProxyHeaderIsBelieved(t *testing.T) {
 	p := requireFrom(t, 0, "127.0.0.0/8")
-	v6 := formatHeader(t, proxyproto.HeaderProxyFromAddrs(2,
-		net.TCPAddrFromAddrPort(netip.MustParseAddrPort("[2001:db8::7]:4711")),
-		net.TCPAddrFromAddrPort(netip.MustParseAddrPort("[2001:db8::1]:443"))), endpointTLV(testEndpoint))
 	crc := proxyproto.TLV{Type: proxyproto.PP2_TYPE_CRC32C, Value: make([]byte, 4)}
+	v6 := withCRC(proxyHeader6(t, endpointTLV(testEndpoint), crc))
 	padding := proxyproto.TLV{Type: proxyproto.PP2_TYPE_NOOP, Value: make([]byte, 90)}
 	fill := proxyproto.TLV{Type: proxyproto.PP2_SUBTYPE_SSL_CLIENT_CERT, Value: make([]byte, MaxProxyHeaderLength-12-3)}
 	for _, tt := range []struct {
@@ -205,8 +211,10 @@ func TestProxyRefusals(t *testing.T) {
 		header[at] = b
 		return header
 	}
-	badCRC := withCRC(proxyHeader(t, proxyproto.TLV{Type: proxyproto.PP2_TYPE_CRC32C, Value: make([]byte, 4)}))
-	badCRC[20]++ // another source address than was summed
+	crc := proxyproto.TLV{Type: proxyproto.PP2_TYPE_CRC32C, Value: make([]byte, 4)}
+	badCRC, badCRC6 := withCRC(proxyHeader(t, crc)), withCRC(proxyHeader6(t, crc))
+	badCRC[19]++ // another source address than was summed
+	badCRC6[31]++
 	huge := append(change(14, 0xff), make([]byte, 1<<16)...)
 	overlong := proxyHeader(t, proxyproto.TLV{Type: 0xE0, Value: make([]byte, MaxProxyHeaderLength-12-3+1)})
 	cutTLV := proxyHeader(t, endpointTLV(testEndpoint))
@@ -253,6 +261,7 @@ func TestProxyRefusals(t *testing.T) {
 		{"IPv6 in the space of IPv4", "127.0.0.1/32", send(change(13, 0x21)), ProxyHeaderMalformed},
 		{"TLV beyond the end", "127.0.0.1/32", send(cutTLV), ProxyHeaderMalformed},
 		{"wrong checksum", "127.0.0.1/32", send(badCRC), ProxyHeaderMalformed},
+		{"wrong checksum, IPv6", "127.0.0.1/32", send(badCRC6), ProxyHeaderMalformed},
 		{"checksum of two bytes", "127.0.0.1/32", send(proxyHeader(t, proxyproto.TLV{Type: 3, Value: []byte{0, 0}})), ProxyHeaderMalformed},
 		{"endpoint id with a newline", "127.0.0.1/32", send(proxyHeader(t, endpointTLV("vpce-1\nx"))), ProxyHeaderMalformed},
 		{"empty endpoint id", "127.0.0.1/32", send(proxyHeader(t, endpointTLV(""))), ProxyHeaderMalformed},
