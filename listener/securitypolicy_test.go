@@ -5,7 +5,9 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -193,6 +195,26 @@ func TestRefusedPoliciesNameAnother(t *testing.T) {
 	}
 	if n := len(refusedPolicies); n != 22 {
 		t.Errorf("%d policies are refused, want the 15 FIPS and 7 RFC 9151 ones", n)
+	}
+}
+
+// The page that users read has every policy, each refused one with the same
+// advice as the error.
+func TestPoliciesAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../docs/security-policies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range securityPolicies {
+		versions := strings.TrimPrefix(tls.VersionName(row.min), "TLS ")
+		if !regexp.MustCompile("(?m)^\\| `" + regexp.QuoteMeta(row.name) + "`[^|]*\\| " + versions).Match(page) {
+			t.Errorf("%s from TLS %s is not there", row.name, versions)
+		}
+	}
+	for _, row := range refusedPolicies {
+		if !strings.Contains(string(page), "| `"+row.name+"` | `"+row.instead+"`") {
+			t.Errorf("%s, instead %s, is not there", row.name, row.instead)
+		}
 	}
 }
 

@@ -39,9 +39,9 @@ const (
 )
 
 // Why the families of policies below are refused. Inside Go's FIPS mode
-// ChaCha20 does go, but so do the CBC suites and RSA key exchange that most of
-// these policies list, and whether the module is validated depends on how the
-// program was built.
+// ChaCha20 does go, but so do suites that several of these policies list (CBC with
+// SHA-1, RSA key exchange), and whether the module is validated depends on how
+// the program was built: a name must not promise what a flag decides.
 const (
 	noFIPS = "it leaves out TLS_CHACHA20_POLY1305_SHA256 and requires a validated FIPS 140-3 module, " +
 		"and crypto/tls cannot leave out a TLS 1.3 suite"
