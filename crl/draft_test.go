@@ -160,3 +160,13 @@ func template(entries ...x509.RevocationListEntry) *x509.RevocationList {
 func bigList(ca *pki.Entity, n int) []byte {
 	return draft{ca: ca, entries: bigEntries(n), extensions: ext(numberOID, "020101")}.der()
 }
+
+// anEntryOf encodes an entry for a serial number of any sign.
+func anEntryOf(n *big.Int) []byte {
+	var b cryptobyte.Builder
+	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1BigInt(n)
+		b.AddBytes(unhex(someTime))
+	})
+	return b.BytesOrPanic()
+}

@@ -116,7 +116,9 @@ func TestCheckSignatureRefuses(t *testing.T) {
 	}{
 		{"the signer", root, ""},
 		{"no key usage", withKey(func(c *x509.Certificate) { c.KeyUsage = 0 }), ""},
-		{"expired", withKey(func(c *x509.Certificate) { c.NotBefore, c.NotAfter = c.NotBefore.AddDate(-2, 0, 0), c.NotBefore.AddDate(-1, 0, 0) }), ""},
+		{"expired", withKey(func(c *x509.Certificate) {
+			c.NotBefore, c.NotAfter = c.NotBefore.AddDate(-2, 0, 0), c.NotBefore.AddDate(-1, 0, 0)
+		}), ""},
 		{"same name, other key", sameName(root), "not by the key"},
 		{"same name, other kind of key", pki.NewRoot("root", pki.RSA(2048)), "of another kind"},
 		{"same key, other name", pki.NewRoot("other", pki.Key(root.Key)), `issued by "CN=root,O=Postern", not by "CN=other,O=Postern"`},

@@ -68,7 +68,9 @@ func TestQuotaWarnings(t *testing.T) {
 	tiny := draft{ca: root, entries: anEntry("01"), extensions: ext(numberOID, "020101")}.der()
 	big := draft{ca: root, entries: bigEntries(crl.QuotaEntries - crl.QuotaLists), extensions: ext(numberOID, "020101")}.der()
 	large := join(bytes.Repeat([]byte("#\n"), crl.QuotaSize/2), pki.CRLPEM(tiny))
-	repeat := func(n int, first []byte) [][]byte { return append([][]byte{first}, slices.Repeat([][]byte{tiny}, n-1)...) }
+	repeat := func(n int, first []byte) [][]byte {
+		return append([][]byte{first}, slices.Repeat([][]byte{tiny}, n-1)...)
+	}
 	for _, tt := range []struct {
 		name  string
 		lists [][]byte
