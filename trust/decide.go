@@ -60,8 +60,8 @@ func (q *question) revocation(p *path) *Verdict {
 		return refuse(ClientCertCrlProcessingError, index, "whether %s (serial %s) is revoked could not be found out",
 			quoteSubject(bad), serial(bad.SerialNumber))
 	}
-	return refuse(ClientCertCrlHit, index, "%s (serial %s) is revoked by the list of its issuer%s",
-		quoteSubject(bad), serial(bad.SerialNumber), listText(result.List))
+	return refuse(ClientCertCrlHit, index, "%s (serial %s) is revoked (%s) by the list of its issuer%s",
+		quoteSubject(bad), serial(bad.SerialNumber), result.Reason, listText(result.List))
 }
 
 func listText(list *crl.List) string {
