@@ -1,0 +1,108 @@
+package trust_test
+
+import (
+	"crypto/x509"
+	"fmt"
+	"math/big"
+	"testing"
+	"time"
+
+	"github.com/postern-lb/postern/internal/pki"
+	"github.com/postern-lb/postern/trust"
+)
+
+// BenchmarkVerify isolates the decision: no TLS, no parsing of certificates. A
+// hit is a client that came before; a miss is one that did not, with every
+// signature checked; a refusal is a stranger's. It shows neither contention of
+// many processors nor what a cold cache does to a large memo.
+func BenchmarkVerify(b *testing.B) {
+	root := pki.NewRoot("root")
+	sub := root.Intermediate("sub")
+	now := time.Now()
+	filters := &trust.Policy{Filters: []trust.Filter{filter(b, trust.FilterConfig{SANURI: "spiffe://partners.example/*"})}}
+	known := sub.Client("c", pki.URI("spiffe://partners.example/acme/1")).Chain()
+	set := lists(b, []*x509.Certificate{root.Cert, sub.Cert}, root.CRL(1), sub.SignCRL(manyRevoked(100_000)))
+
+	for _, revoked := range []int{0, 100_000} {
+		s := store(b, root.Cert)
+		if revoked > 0 {
+			s.SetRevocations(set)
+		}
+		b.Run(fmt.Sprintf("case=hit/revoked=%d", revoked), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if v := s.Verify(known, filters, now); !v.Accepted {
+					b.Fatal(v.Detail)
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("case=miss/revoked=%d", revoked), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				s := store(b, root.Cert)
+				if revoked > 0 {
+					s.SetRevocations(set)
+				}
+				b.StartTimer()
+				if v := s.Verify(known, filters, now); !v.Accepted || v.MemoHit {
+					b.Fatal(v.Detail)
+				}
+			}
+		})
+	}
+	b.Run("case=refusal/revoked=0", func(b *testing.B) {
+		b.ReportAllocs()
+		s := store(b, pki.NewRoot("other").Cert)
+		for b.Loop() {
+			if s.Verify(known, filters, now).Accepted {
+				b.Fatal("accepted")
+			}
+		}
+	})
+}
+
+// BenchmarkHitAmongMany is a hit when the memo is full.
+func BenchmarkHitAmongMany(b *testing.B) {
+	root := pki.NewRoot("root")
+	key := pki.Key(root.Key)
+	s := store(b, root.Cert)
+	now := time.Now()
+	var chains [][]*x509.Certificate
+	for range 4096 {
+		chain := root.Client("c", key).Chain()
+		s.Verify(chain, nil, now)
+		chains = append(chains, chain)
+	}
+	b.ReportAllocs()
+	hits := s.Stats().Hits
+	n := 0
+	for b.Loop() {
+		s.Verify(chains[n%len(chains)], nil, now)
+		n++
+	}
+	b.ReportMetric(float64(s.Stats().Hits-hits)/float64(n), "hits/op")
+}
+
+// BenchmarkHitParallel is many handshakes of one client at once.
+func BenchmarkHitParallel(b *testing.B) {
+	root := pki.NewRoot("root")
+	chain, now := root.Client("c").Chain(), time.Now()
+	s := store(b, root.Cert)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			s.Verify(chain, nil, now)
+		}
+	})
+}
+
+func manyRevoked(n int) *x509.RevocationList {
+	now := time.Now()
+	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(time.Hour)}
+	for i := range n {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{
+			SerialNumber: big.NewInt(int64(i) + 1), RevocationTime: now,
+		})
+	}
+	return list
+}
