@@ -129,6 +129,25 @@ func (f *File) Position(path string) (line, column int) {
 	}
 }
 
+// PathOf returns the path of the entry called name in one of the lists
+// "listeners", "target_groups" and "trust_stores", for use with Place; the
+// path of the list if it has no such entry.
+func (f *File) PathOf(list, name string) string {
+	at := -1
+	switch list {
+	case "listeners":
+		at = slices.IndexFunc(f.Listeners, func(l Listener) bool { return l.Name == name })
+	case "target_groups":
+		at = slices.IndexFunc(f.TargetGroups, func(g TargetGroup) bool { return g.Name == name })
+	case "trust_stores":
+		at = slices.IndexFunc(f.TrustStores, func(s TrustStore) bool { return s.Name == name })
+	}
+	if at < 0 {
+		return list
+	}
+	return fault.Index(list, at)
+}
+
 // Place gives the faults of err, found by a domain package below the value at
 // prefix, their positions in the file (see internal/fault). It returns nil for
 // a nil err.

@@ -169,6 +169,23 @@ func TestPosition(t *testing.T) {
 	}
 }
 
+func TestPathOf(t *testing.T) {
+	file, err := config.Parse("postern.yaml", []byte(contract))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ list, name, want string }{
+		{"listeners", "front-door", "listeners[0]"},
+		{"target_groups", "widgets", "target_groups[0]"},
+		{"trust_stores", "partners", "trust_stores[0]"},
+		{"trust_stores", "widgets", "trust_stores"},
+	} {
+		if got := file.PathOf(tt.list, tt.name); got != tt.want {
+			t.Errorf("PathOf(%q, %q) = %q, want %q", tt.list, tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestPlace(t *testing.T) {
 	file, err := config.Parse("postern.yaml", []byte(contract))
 	if err != nil {
