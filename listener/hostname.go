@@ -169,7 +169,7 @@ func normalizeASCII(host string) (string, error) {
 			label = 0
 			continue
 		}
-		if !isHostByte(c) {
+		if !isHostNameByte(c) {
 			return "", fmt.Errorf("host %q has %q at byte %d; want letters, digits, hyphen, underscore and dot", host, c, i)
 		}
 		upper = upper || 'A' <= c && c <= 'Z'
@@ -210,7 +210,7 @@ func endsInNumber(host string) bool {
 	return last != "" && strings.Trim(last, "0123456789") == ""
 }
 
-func isHostByte(c byte) bool {
+func isHostNameByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
 }
 
