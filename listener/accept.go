@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/postern-lb/postern/trust"
@@ -150,6 +151,9 @@ func (c *conn) slimDown() {
 
 func (c *conn) handshakeFailed(err error) {
 	reason := handshakeReason(err)
+	if reason == trust.UnmappedConnectionError && strings.Contains(err.Error(), missingText) {
+		c.verdict = trust.RefuseMissing() // mode alert, where crypto/tls finds it out
+	}
 	if refused, ok := errors.AsType[*refusedError](err); ok {
 		reason = refused.verdict.Reason
 	} else if c.verdict != nil && c.verdict.Accepted {

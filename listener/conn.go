@@ -53,7 +53,8 @@ type conn struct {
 	verdict    *trust.Verdict // verify mode only
 	chain      string         // passthrough mode only: the certificates, encoded
 	presented  []*x509.Certificate
-	basis      basis // what the verdict rests on
+	basis      basis     // what the verdict rests on
+	expires    time.Time // first end of a certificate in the verified chain; zero if there is none
 	serverCert *tls.Certificate
 	sniMatched bool
 

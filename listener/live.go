@@ -74,12 +74,21 @@ func (l *live) drained() <-chan struct{} {
 // GOAWAY) and within recheckGrace in any case. Package lb calls it after a trust
 // store or a revocation list has changed. It returns how many were closed.
 func (l *Listener) Recheck() int {
-	p := l.policy.Load()
-	if p == nil {
-		return 0
-	}
-	closed := 0
+	return l.recheck(func(*conn) bool { return true })
+}
+
+// CloseExpired is Recheck for those connections only in whose chain a
+// certificate has ended by now.
+func (l *Listener) CloseExpired(now time.Time) int {
+	return l.recheck(func(c *conn) bool { return !c.expires.IsZero() && now.After(c.expires) })
+}
+
+func (l *Listener) recheck(concerns func(*conn) bool) int {
+	p, closed := l.policy.Load(), 0
 	for _, c := range l.live.list() {
+		if !concerns(c) {
+			continue
+		}
 		if verdict := p.recheck(c); verdict != nil {
 			l.condemn(c, string(verdict.Reason), verdict.Detail)
 			closed++
@@ -96,8 +105,26 @@ func (l *Listener) condemn(c *conn, reason, detail string) {
 	l.logger.Warn("closing a connection whose client certificate is no longer accepted",
 		"listener", l.name, "conn_trace_id", c.traceID, "client", c.client.String(), "reason", reason, "detail", detail)
 	if !c.active.Load() {
+		c.goAway()
 		c.raw.Close()
 		return
 	}
 	time.AfterFunc(recheckGrace, func() { c.raw.Close() })
+}
+
+// goAwayFrame is HTTP/2's GOAWAY without an error, for all streams that the client
+// may have opened (RFC 9113, section 6.8).
+var goAwayFrame = [...]byte{0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0}
+
+// goAwayWait bounds how long a client that reads nothing can hold up a GOAWAY.
+const goAwayWait = 100 * time.Millisecond
+
+// goAway tells an idle HTTP/2 client that its connection ends. While no request is
+// in flight net/http writes nothing, so the frame cannot land inside another.
+func (c *conn) goAway() {
+	if c.tc == nil || c.state.NegotiatedProtocol != "h2" {
+		return
+	}
+	c.Conn.SetWriteDeadline(time.Now().Add(goAwayWait))
+	c.tc.Write(goAwayFrame[:])
 }

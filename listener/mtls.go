@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/postern-lb/postern/crl"
 	"github.com/postern-lb/postern/trust"
@@ -86,6 +87,7 @@ func (c *conn) decide(cs tls.ConnectionState) error {
 	case ModeVerify:
 		c.verdict = m.Store.Verify(cs.PeerCertificates, m.Trust, c.policy.now())
 		if c.verdict.Accepted {
+			c.expires = firstEnd(c.verdict.Chain)
 			return nil
 		}
 		if m.OnRefusal == RefuseForbidden {
@@ -111,6 +113,17 @@ func (c *conn) decidePassthrough(cs tls.ConnectionState) error {
 		c.chain = trust.EncodeChain(cs.PeerCertificates)
 	}
 	return nil
+}
+
+// firstEnd returns when the first certificate of a chain ends.
+func firstEnd(chain []*x509.Certificate) time.Time {
+	var first time.Time
+	for _, cert := range chain {
+		if first.IsZero() || cert.NotAfter.Before(first) {
+			first = cert.NotAfter
+		}
+	}
+	return first
 }
 
 // recheck decides again about the client of an open connection. Nil means that
@@ -147,6 +160,9 @@ var handshakeReasons = []struct {
 	{"client certificate used with invalid signature algorithm", trust.ClientCertIncompatible},
 	{"handshake message of length", trust.ClientCertMaxSizeExceeded},
 }
+
+// missingText is what crypto/tls says of a client without a certificate.
+const missingText = "client didn't provide a certificate"
 
 // handshakeReason names the reason for which a handshake failed.
 func handshakeReason(err error) trust.Reason {

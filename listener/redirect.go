@@ -55,7 +55,7 @@ func compileRedirect(faults *fault.List, path string, cfg *RedirectConfig, proto
 	r := &Redirect{protocol: protocol}
 	r.status = c.status(cfg.StatusCode)
 	r.scheme = c.scheme(cfg.Protocol, protocol)
-	r.host = c.part("host", orElse(cfg.Host, "#{host}"), []string{"host"}, isNameByte)
+	r.host = c.part("host", orElse(cfg.Host, "#{host}"), []string{"host"}, isHostByte)
 	r.port = c.port(orElse(cfg.Port, "#{port}"))
 	r.path = c.part("path", orElse(cfg.Path, "/#{path}"), []string{"host", "port", "path"}, isPathByte)
 	if cfg.Path != "" && cfg.Path[0] != '/' {
@@ -192,7 +192,7 @@ func schemeOf(protocol Protocol) string {
 	return "http"
 }
 
-func isNameByte(b byte) bool { return isHostByte(b) || b == '.' }
+func isHostByte(b byte) bool { return isAlphanumeric(b) || b == '-' || b == '.' || b == '_' }
 
 // isURLByte holds for visible ASCII that can stand in a URL. The backslash is
 // out because browsers read it as a slash.

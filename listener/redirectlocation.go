@@ -130,7 +130,7 @@ func validHostName(s string) bool {
 		}
 	}
 	for i := range len(name) {
-		if b := name[i]; !(bracketed && (isHex(b) || b == ':' || b == '.') || !bracketed && isNameByte(b)) {
+		if b := name[i]; !(bracketed && (isHex(b) || b == ':' || b == '.') || !bracketed && isHostByte(b)) {
 			return false
 		}
 	}

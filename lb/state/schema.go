@@ -26,6 +26,7 @@ const (
 	settingLoadBalancer = "load_balancer"
 	settingAdmin        = "admin"
 	settingLogs         = "logs"
+	settingFiles        = "files"
 )
 
 func schema() *memdb.DBSchema {

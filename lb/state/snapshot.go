@@ -67,6 +67,26 @@ func (s *Snapshot) Logs() *Row[config.Logs] {
 	return first[config.Logs](s, tableSetting, settingLogs)
 }
 
+// File returns the whole state in the form of a config file, listeners and the
+// rest ordered by name; nil at revision 0. It has no positions.
+func (s *Snapshot) File() *config.File {
+	if s.LoadBalancer() == nil {
+		return nil
+	}
+	return &config.File{
+		Admin: s.Admin().Value, LoadBalancer: s.LoadBalancer().Value, Logs: s.Logs().Value,
+		Listeners: valuesOf(s.Listeners()), TargetGroups: valuesOf(s.TargetGroups()), TrustStores: valuesOf(s.TrustStores()),
+	}
+}
+
+func valuesOf[T any](rows []*Row[T]) []T {
+	out := make([]T, len(rows))
+	for i, row := range rows {
+		out[i] = row.Value
+	}
+	return out
+}
+
 // ListenersUsingTrustStore returns the listeners that verify clients with the
 // trust store of that name.
 func (s *Snapshot) ListenersUsingTrustStore(name string) []*Row[config.Listener] {

@@ -52,9 +52,12 @@ func New() (*Store, error) {
 // nobody is woken. A desired state that refers to what it does not hold, or
 // has a name twice, is refused whole, with a fault.List of config paths.
 //
-// The rows keep the slices and pointers of desired: it must not be modified
+// Files says what is in the files that desired names, by a digest each: a file
+// that changed under the same name is a change of the desired state too.
+//
+// The rows keep the slices, maps and pointers of both: they must not be modified
 // afterwards.
-func (s *Store) Apply(desired *config.File) (Changes, error) {
+func (s *Store) Apply(desired *config.File, files map[string]string) (Changes, error) {
 	txn := s.db.Txn(true)
 	defer txn.Abort() // does nothing after Commit
 	revision, err := revisionOf(txn)
@@ -63,6 +66,7 @@ func (s *Store) Apply(desired *config.File) (Changes, error) {
 	}
 	w := &writer{txn: txn, revision: revision + 1}
 	w.all(desired)
+	upsert(w, tableSetting, settingFiles, files, &w.changes.Settings)
 	if w.err != nil {
 		return Changes{}, w.err
 	}

@@ -56,7 +56,7 @@ func parse(t testing.TB, replacements ...string) *config.File {
 
 func apply(t testing.TB, s *state.Store, file *config.File) state.Changes {
 	t.Helper()
-	changes, err := s.Apply(file)
+	changes, err := s.Apply(file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestEmptyStore(t *testing.T) {
 func TestApplyAndQuery(t *testing.T) {
 	s := newStore(t)
 	changes := apply(t, s, parse(t))
-	if changes.Revision != 1 || !slices.Equal(changes.Listeners.Added, []string{"door", "plain", "a-fixed"}) || len(changes.Settings.Added) != 3 {
+	if changes.Revision != 1 || !slices.Equal(changes.Listeners.Added, []string{"door", "plain", "a-fixed"}) || len(changes.Settings.Added) != 4 {
 		t.Errorf("changes: %+v", changes)
 	}
 	snapshot := s.Snapshot()
@@ -184,7 +184,7 @@ func TestBadStateIsRefusedWhole(t *testing.T) {
 			apply(t, s, parse(t))
 			bad := parse(t, "127.0.0.1:8080", "127.0.0.1:9090")
 			tt.spoil(bad)
-			_, err := s.Apply(bad)
+			_, err := s.Apply(bad, nil)
 			var list fault.List
 			for _, f := range fault.All(err) {
 				list = append(list, f)
@@ -217,7 +217,7 @@ func TestWaitWakesOnChangeOnly(t *testing.T) {
 		apply(t, s, parse(t))
 		bad := parse(t)
 		bad.TargetGroups = nil
-		if _, err := s.Apply(bad); err == nil {
+		if _, err := s.Apply(bad, nil); err == nil {
 			t.Error("a bad state was applied")
 		}
 		synctest.Wait()

@@ -1,0 +1,268 @@
+package lb
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/postern-lb/postern/crl"
+	"github.com/postern-lb/postern/internal/fault"
+	"github.com/postern-lb/postern/lb/config"
+	"github.com/postern-lb/postern/listener"
+	"github.com/postern-lb/postern/trust"
+)
+
+// Limits of the files that a config names, in bytes. Every one is read whole.
+const (
+	maxBundleFile      = 16 << 20
+	maxRevocationFile  = 128 << 20
+	maxCertificateFile = 1 << 20
+)
+
+// A Warning is something an operator should know of a file that was accepted.
+type Warning struct {
+	File    string
+	Path    string // where the config names the file
+	Subject string // of the certificate or the list, if it is about one
+	Problem string
+}
+
+// String returns the warning on one line.
+func (w Warning) String() string {
+	if w.Subject == "" {
+		return fmt.Sprintf("%s: %s", w.File, w.Problem)
+	}
+	return fmt.Sprintf("%s: %s: %s", w.File, w.Subject, w.Problem)
+}
+
+// storeMaterial is what the files of one trust store hold.
+type storeMaterial struct {
+	bundle  *trust.Bundle
+	set     *crl.Set
+	digest  [sha256.Size]byte // of all files
+	version string
+}
+
+// material reads files and remembers what they parsed to, so that a reload
+// parses only what has changed. It is used by one goroutine at a time.
+type material struct {
+	certificates *certificates
+	now          func() time.Time
+
+	lists map[[sha256.Size]byte]*crl.List
+	sets  map[[sha256.Size]byte]*crl.Set // by digest of the store
+}
+
+func newMaterial(c *certificates) *material {
+	return &material{
+		certificates: c, now: time.Now,
+		lists: make(map[[sha256.Size]byte]*crl.List), sets: make(map[[sha256.Size]byte]*crl.Set),
+	}
+}
+
+// A reading collects what one pass over the files finds.
+type reading struct {
+	faults   fault.List
+	warnings []Warning
+	used     map[string]bool // certmagic's hashes
+	lists    map[[sha256.Size]byte]*crl.List
+	sets     map[[sha256.Size]byte]*crl.Set
+}
+
+func newReading() *reading {
+	return &reading{
+		used:  make(map[string]bool),
+		lists: make(map[[sha256.Size]byte]*crl.List), sets: make(map[[sha256.Size]byte]*crl.Set),
+	}
+}
+
+// keep makes what r used the memory for the next pass.
+func (m *material) keep(r *reading) {
+	m.lists, m.sets = r.lists, r.sets
+	m.certificates.retain(r.used)
+}
+
+// store reads the files of one trust store; nil if they have faults, which are
+// then in r.
+func (m *material) store(ts config.TrustStore, path string, r *reading) *storeMaterial {
+	before := len(r.faults)
+	bundlePath := path + ".ca_certificates_bundle"
+	data, err := readFile(ts.CACertificatesBundle, maxBundleFile)
+	if err != nil {
+		r.faults.Add(bundlePath, "%v", err)
+		return nil
+	}
+	bundle, err := trust.ParseBundle(data, m.now())
+	if err != nil {
+		r.addFile(bundlePath, ts.CACertificatesBundle, err)
+		return nil
+	}
+	for _, w := range bundle.Warnings {
+		r.warnings = append(r.warnings, Warning{ts.CACertificatesBundle, bundlePath, w.Subject, w.String()})
+	}
+	digest := sha256.New()
+	digest.Write(bundle.Digest[:])
+	sources := m.revocations(ts, path, r)
+	for _, s := range sources {
+		digest.Write(s.sum[:])
+	}
+	out := &storeMaterial{bundle: bundle}
+	digest.Sum(out.digest[:0])
+	out.version = fmt.Sprintf("sha256:%x", out.digest[:8])
+	if len(r.faults) > before {
+		return nil
+	}
+	out.set = m.set(out.digest, sources, bundle, path, r)
+	if len(r.faults) > before {
+		return nil
+	}
+	return out
+}
+
+type revocation struct {
+	crl.Source
+	sum [sha256.Size]byte
+}
+
+func (m *material) revocations(ts config.TrustStore, path string, r *reading) []revocation {
+	var out []revocation
+	for i, file := range ts.Revocations {
+		at := fault.Index(path+".revocations", i)
+		data, err := readFile(file, maxRevocationFile)
+		if err != nil {
+			r.faults.Add(at, "%v", err)
+			continue
+		}
+		sum := sha256.Sum256(data)
+		list := m.lists[sum]
+		if list == nil {
+			if list, err = crl.Parse(data); err != nil {
+				r.addFile(at, file, err)
+				continue
+			}
+		}
+		r.lists[sum] = list
+		out = append(out, revocation{crl.Source{Name: file, List: list}, sum})
+	}
+	return out
+}
+
+func (m *material) set(digest [sha256.Size]byte, sources []revocation, b *trust.Bundle, path string, r *reading) *crl.Set {
+	set := m.sets[digest]
+	if set == nil {
+		lists := make([]crl.Source, len(sources))
+		for i, s := range sources {
+			lists[i] = s.Source
+		}
+		var err error
+		if set, err = crl.NewSet(lists, b.Certificates); err != nil {
+			r.faults.AddUnder(path+".revocations", err)
+			return nil
+		}
+	}
+	r.sets[digest] = set
+	for _, w := range set.Warnings(m.now()) {
+		r.warnings = append(r.warnings, Warning{File: w.Source, Path: path + ".revocations", Problem: w.Detail})
+	}
+	return set
+}
+
+// serverCertificates reads the certificates of one listener, the default first.
+func (m *material) serverCertificates(certs []config.Certificate, path string, r *reading) []tls.Certificate {
+	var out []tls.Certificate
+	for i, files := range certs {
+		at := fault.Index(path+".certificates", i)
+		if cert := m.serverCertificate(files, at, r); cert != nil {
+			out = append(out, *cert)
+		}
+	}
+	return out
+}
+
+func (m *material) serverCertificate(files config.Certificate, at string, r *reading) *tls.Certificate {
+	chain, err := readFile(files.Certificate, maxCertificateFile)
+	if err != nil {
+		r.faults.Add(at+".certificate", "%v", err)
+	}
+	key, keyErr := readFile(files.PrivateKey, maxCertificateFile)
+	if keyErr != nil {
+		r.faults.Add(at+".private_key", "%v", keyErr)
+	}
+	if err != nil || keyErr != nil {
+		return nil
+	}
+	if _, err := tls.X509KeyPair(chain, key); err != nil {
+		r.faults.Add(at, "%s and %s are no certificate with its key: %v", files.Certificate, files.PrivateKey, err)
+		return nil
+	}
+	cert, hash, err := m.certificates.load(chain, key)
+	if err != nil {
+		r.addFile(at+".certificate", files.Certificate, err)
+		return nil
+	}
+	r.used[hash] = true
+	warnings, err := listener.CheckServerCertificate(cert, m.now())
+	if err != nil {
+		r.addFile(at+".certificate", files.Certificate, err)
+		return nil
+	}
+	if w, err := listener.CheckKeyFile(files.PrivateKey); err == nil && w != "" {
+		r.warnings = append(r.warnings, Warning{File: files.PrivateKey, Path: at + ".private_key", Problem: w})
+	}
+	for _, w := range warnings {
+		r.warnings = append(r.warnings, Warning{File: files.Certificate, Path: at + ".certificate", Problem: w})
+	}
+	return cert
+}
+
+// addFile notes the faults in err, each with the name of the file.
+func (r *reading) addFile(path, file string, err error) {
+	for _, f := range fault.All(err) {
+		r.faults.Add(path, "%s: %s", file, f.Error())
+	}
+}
+
+// readFile reads a regular file of at most limit bytes. The error names the
+// file and what to do.
+func readFile(name string, limit int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, unreadable(name, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, unreadable(name, err)
+	}
+	switch {
+	case info.IsDir():
+		return nil, fmt.Errorf("%s is a folder: name a file in it", name)
+	case info.Size() > limit:
+		return nil, fmt.Errorf("%s has %d bytes, the limit is %d", name, info.Size(), limit)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit))
+	if err != nil {
+		return nil, unreadable(name, err)
+	}
+	if len(data) == 0 {
+		return nil, fmt.Errorf("%s is empty", name)
+	}
+	return data, nil
+}
+
+func unreadable(name string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		abs, _ := filepath.Abs(name)
+		return fmt.Errorf("%s does not exist (looked at %s): create it or correct the path", name, abs)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s may not be read by this user: correct its mode or owner", name)
+	}
+	return fmt.Errorf("reading %s: %w", name, err)
+}

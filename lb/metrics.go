@@ -1,0 +1,89 @@
+package lb
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/postern-lb/postern/listener"
+	"github.com/postern-lb/postern/targetgroup"
+)
+
+// metrics is everything that /metrics shows.
+type metrics struct {
+	listeners    *listener.Metrics
+	targetGroups *targetgroup.Metrics
+	reloads      *prometheus.CounterVec
+}
+
+func newMetrics(b *LoadBalancer) *metrics {
+	m := &metrics{
+		listeners:    listener.NewMetrics(b.registry),
+		targetGroups: targetgroup.NewMetrics(b.registry),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postern_reloads_total", Help: "Reloads of the config and its files by outcome: applied, refused.",
+		}, []string{"outcome"}),
+	}
+	b.registry.MustRegister(
+		m.reloads, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		&trustCollector{balancer: b},
+	)
+	return m
+}
+
+// A trustCollector reports on the trust stores at each scrape. Nothing of it is
+// counted on the path of a handshake but what the stores count themselves.
+type trustCollector struct{ balancer *LoadBalancer }
+
+func trustMetric(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("postern_"+name, help, append([]string{"trust_store"}, labels...), nil)
+}
+
+// Describe implements prometheus.Collector; the metrics differ with the stores.
+func (c *trustCollector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c *trustCollector) Collect(out chan<- prometheus.Metric) {
+	now := time.Now()
+	for name, s := range c.balancer.runtime.runningStores() {
+		stats := s.Stats()
+		count := func(metric, help string, value uint64) {
+			out <- prometheus.MustNewConstMetric(trustMetric(metric, help), prometheus.CounterValue, float64(value), name)
+		}
+		count("trust_store_memo_hits_total", "Verdicts that the memo of verified chains answered.", stats.Hits)
+		count("trust_store_memo_misses_total", "Chains that the memo did not know.", stats.Misses)
+		count("trust_store_memo_evictions_total", "Entries that made room for others.", stats.Evictions)
+		count("trust_store_verifications_total", "Searches for a path, the costly part of a verdict.", stats.Verifications)
+		out <- prometheus.MustNewConstMetric(trustMetric("trust_store_memo_entries", "Chains in the memo."),
+			prometheus.GaugeValue, float64(stats.Entries), name)
+		c.collectExpiries(out, name, now)
+		c.collectRevocations(out, name, now)
+	}
+}
+
+func (c *trustCollector) collectExpiries(out chan<- prometheus.Metric, name string, now time.Time) {
+	snapshot := c.balancer.runtime.runningStores()[name].Snapshot()
+	out <- prometheus.MustNewConstMetric(trustMetric("trust_store_certificates", "CA certificates in the bundle."),
+		prometheus.GaugeValue, float64(snapshot.Len()), name)
+	expiry := trustMetric("trust_store_certificate_expiry_timestamp_seconds",
+		"When a certificate of the bundle ends, in Unix time.", "subject", "serial_number")
+	for _, e := range snapshot.Expiries() {
+		out <- prometheus.MustNewConstMetric(expiry, prometheus.GaugeValue, float64(e.NotAfter.Unix()), name, e.Subject, e.Serial)
+	}
+}
+
+func (c *trustCollector) collectRevocations(out chan<- prometheus.Metric, name string, now time.Time) {
+	entries := trustMetric("crl_entries", "Entries of a revocation list.", "list", "issuer")
+	age := trustMetric("crl_age_seconds", "Time since thisUpdate of a revocation list.", "list", "issuer")
+	next := trustMetric("crl_next_update_timestamp_seconds", "nextUpdate of a revocation list in Unix time, if it has one.", "list", "issuer")
+	for i, l := range c.balancer.runtime.runningStores()[name].Revocations().Lists() {
+		labels := []string{name, strconv.Itoa(i), l.Issuer}
+		out <- prometheus.MustNewConstMetric(entries, prometheus.GaugeValue, float64(l.Entries), labels...)
+		out <- prometheus.MustNewConstMetric(age, prometheus.GaugeValue, now.Sub(l.ThisUpdate).Seconds(), labels...)
+		if t := l.NextUpdate; !t.IsZero() {
+			out <- prometheus.MustNewConstMetric(next, prometheus.GaugeValue, float64(t.Unix()), labels...)
+		}
+	}
+}

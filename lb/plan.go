@@ -1,0 +1,197 @@
+package lb
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"net"
+	"reflect"
+
+	"github.com/postern-lb/postern/internal/fault"
+	"github.com/postern-lb/postern/lb/config"
+	"github.com/postern-lb/postern/listener"
+	"github.com/postern-lb/postern/targetgroup"
+	"github.com/postern-lb/postern/trust"
+)
+
+// A plan is a desired state whose every part was checked and compiled: putting it
+// in force cannot fail any more.
+type plan struct {
+	desired  *config.File
+	warnings []Warning
+
+	stores    map[string]*plannedStore
+	groups    map[string]*plannedGroup
+	listeners []*listener.Policy
+	logs      *logs
+	reading   *reading
+
+	certificates map[string][]tls.Certificate // by listener
+}
+
+type plannedStore struct {
+	store *trust.Store // the running one of that name, or a new one
+	*storeMaterial
+}
+
+type plannedGroup struct {
+	group  *targetgroup.Group // likewise
+	config targetgroup.Config
+	isNew  bool
+}
+
+// plan checks desired against everything it names. The error is a config.Errors.
+func (b *LoadBalancer) plan(desired *config.File) (*plan, error) {
+	r := newReading()
+	p := &plan{
+		desired: desired, reading: r,
+		stores: make(map[string]*plannedStore), groups: make(map[string]*plannedGroup),
+	}
+	p.planLogs(b.runtime.logs)
+	p.planCertificates(b)
+	p.planStores(b)
+	p.planGroups(b)
+	p.planListeners(b)
+	p.warnings = r.warnings
+	if err := r.faults.Err(); err != nil {
+		p.logs.closeExcept(b.runtime.logs)
+		return nil, desired.Place("", err)
+	}
+	b.material.keep(r)
+	return p, nil
+}
+
+func (p *plan) planCertificates(b *LoadBalancer) {
+	p.certificates = make(map[string][]tls.Certificate)
+	for i, l := range p.desired.Listeners {
+		p.certificates[l.Name] = b.material.serverCertificates(l.Certificates, fault.Index("listeners", i), p.reading)
+	}
+}
+
+// foreignHosts returns the names in the certificates of HTTPS listeners whose
+// mutual TLS policy is not that of l.
+func (p *plan) foreignHosts(l config.Listener) []string {
+	var out []string
+	for _, other := range p.desired.Listeners {
+		if reflect.DeepEqual(other.MutualAuthentication, l.MutualAuthentication) {
+			continue
+		}
+		for i := range p.certificates[other.Name] {
+			out = append(out, listener.CertificateHosts(&p.certificates[other.Name][i])...)
+		}
+	}
+	return out
+}
+
+func (p *plan) planStores(b *LoadBalancer) {
+	for i, ts := range p.desired.TrustStores {
+		m := b.material.store(ts, fault.Index("trust_stores", i), p.reading)
+		if m == nil {
+			continue
+		}
+		p.stores[ts.Name] = &plannedStore{store: b.runtime.store(ts.Name), storeMaterial: m}
+	}
+}
+
+func (p *plan) planGroups(b *LoadBalancer) {
+	for i, tg := range p.desired.TargetGroups {
+		cfg := targetGroupConfig(tg, p.desired, b.metrics.targetGroups, b.logger)
+		group, isNew := b.runtime.group(tg.Name, cfg), false
+		err := cfg.Check()
+		if err == nil && group == nil {
+			isNew = true
+			group, err = targetgroup.New(cfg)
+		}
+		p.reading.faults.AddUnder(fault.Index("target_groups", i), err)
+		if err == nil {
+			p.groups[tg.Name] = &plannedGroup{group, cfg, isNew}
+		}
+	}
+}
+
+func (p *plan) planListeners(b *LoadBalancer) {
+	before := len(p.reading.faults)
+	for i, l := range p.desired.Listeners {
+		at := fault.Index("listeners", i)
+		cfg := p.listenerConfig(b, l, at)
+		if len(p.reading.faults) > before {
+			// Without its certificates or trust store a listener cannot be compiled;
+			// its rules can still be checked, so that one run reports every fault.
+			_, err := listener.CompileRules(cfg.Rules, cfg.DefaultActions, cfg.Protocol)
+			p.reading.faults.AddUnder(at, err)
+			continue
+		}
+		policy, err := listener.Compile(cfg, b.runtime.policy(listenerKey(l)))
+		p.reading.faults.AddUnder(at, err)
+		p.listeners = append(p.listeners, policy)
+	}
+}
+
+func (p *plan) listenerConfig(b *LoadBalancer, l config.Listener, at string) listener.Config {
+	var faults fault.List
+	cfg := listener.Config{
+		Name: l.Name, Address: l.Address, Protocol: listener.Protocol(l.Protocol),
+		ELB:            elbID(p.desired.LoadBalancer.Name),
+		SecurityPolicy: l.SSLPolicy, HTTP2: p.desired.LoadBalancer.EnableHTTP2,
+		Certificates:   p.certificates[l.Name],
+		ProxyProtocol:  proxyProtocol(l.ProxyProtocol),
+		Timeouts:       timeouts(l, p.desired.LoadBalancer),
+		MaxConnections: l.MaxConnections,
+		Rules:          rules(l.Rules), DefaultActions: actions(l.DefaultActions),
+		Backends:  p.backends(),
+		Headers:   requestHeaders(l.Attributes, p.desired.LoadBalancer),
+		Responses: responseHeaders(l.Attributes), PreserveHostHeader: p.desired.LoadBalancer.PreserveHostHeader,
+		ForeignHosts:  p.foreignHosts(l),
+		ConnectionLog: p.logs.connection.sink(), AccessLog: p.logs.access.sink(),
+		Metrics: b.metrics.listeners.Listener(l.Name),
+	}
+	var store *trust.Store
+	if s := p.stores[l.MutualAuthentication.TrustStore]; s != nil {
+		store = s.store
+		if l.MutualAuthentication.AdvertiseTrustStoreCANames {
+			cfg.MutualAuthentication.AdvertisedCAs = s.bundle.Certificates
+		}
+	}
+	advertised := cfg.MutualAuthentication.AdvertisedCAs
+	cfg.MutualAuthentication = mutualAuthentication(l.MutualAuthentication, store, &faults)
+	cfg.MutualAuthentication.AdvertisedCAs = advertised
+	p.reading.faults.AddUnder(at+".mutual_authentication", faults.Err())
+	return cfg
+}
+
+func (p *plan) backends() map[string]targetgroup.Backend {
+	out := make(map[string]targetgroup.Backend, len(p.groups))
+	for name, g := range p.groups {
+		out[name] = g.group
+	}
+	return out
+}
+
+// materials is what the desired state remembers of the files, so that a change
+// in one of them is a change of the desired state.
+func (p *plan) materials() map[string]string {
+	out := make(map[string]string)
+	for name, s := range p.stores {
+		out["trust_store/"+name] = hex.EncodeToString(s.digest[:])
+	}
+	for hash := range p.reading.used {
+		out["certificate/"+hash] = hash
+	}
+	return out
+}
+
+// elbID is the load balancer's id in the logs. ALB's ends in 16 hex digits that it
+// makes up; ours come from the name, so that they stay over restarts.
+func elbID(name string) string {
+	sum := sha256.Sum256([]byte("postern load balancer " + name))
+	return "app/" + name + "/" + hex.EncodeToString(sum[:8])
+}
+
+// listenerKey tells listeners apart over reloads: by address, because that is
+// what the socket belongs to, or by name where the system chose the port.
+func listenerKey(l config.Listener) string {
+	if _, port, err := net.SplitHostPort(l.Address); err == nil && port == "0" {
+		return l.Name + "@" + l.Address
+	}
+	return l.Address
+}
