@@ -61,8 +61,12 @@ func (x extension) passOver() error {
 	return nil
 }
 
-// identifier decodes the object identifier.
+// identifier decodes the object identifier, if it is not longer than any sane one.
 func (x extension) identifier() (encodingasn1.ObjectIdentifier, bool) {
+	const longest = 64
+	if len(x.oid) > longest {
+		return nil, false
+	}
 	var b cryptobyte.Builder
 	b.AddASN1(asn1.OBJECT_IDENTIFIER, func(b *cryptobyte.Builder) { b.AddBytes(x.oid) })
 	s := cryptobyte.String(b.BytesOrPanic())

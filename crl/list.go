@@ -50,7 +50,7 @@ func (l *List) NextUpdate() time.Time { return l.nextUpdate }
 // Len returns the number of entries.
 func (l *List) Len() int { return l.entries }
 
-// IndexBytes returns how many bytes of memory the entries take: about 22 each if
+// IndexBytes returns how many bytes of memory the entries take: about 22 or 23 each if
 // serials have 20 bytes.
 func (l *List) IndexBytes() int { return l.index.bytes() }
 

@@ -122,6 +122,7 @@ func TestParseRefuses(t *testing.T) {
 		{"too many extensions", draft{extensions: manyExtensions(crl.MaxExtensions + 1)}, "more than 32 extensions"},
 		{"malformed extension", draft{extensions: unhex("3000")}, "malformed extension"},
 		{"extension of no type", draft{extensions: ext("", "0500")}, "malformed extension"},
+		{"extension of an endless type", draft{extensions: ext(strings.Repeat("01", 65), "0500")}, "malformed extension"},
 		{"extension with an odd boolean", draft{extensions: anExtension(unknownOID, unhex("010101"), nil)}, "malformed extension"},
 		{"negative number", draft{extensions: ext(numberOID, "0201ff")}, "cRLNumber"},
 		{"long number", draft{extensions: ext(numberOID, "0215"+strings.Repeat("7f", 21))}, "cRLNumber"},

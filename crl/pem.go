@@ -5,7 +5,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"runtime"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -31,7 +30,6 @@ func unwrap(data []byte) ([]byte, error) {
 	if len(data) > 1 && data[0] == derSequence && data[1] >= longForm {
 		return data, checkEnd(data)
 	}
-	runtime.Gosched() // see parser.walk
 	der, err := unwrapPEM(data)
 	if err != nil {
 		return nil, err
