@@ -39,7 +39,7 @@ func (g *Group) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	trace.Target, trace.Dispatched = c.target.address, c.start
-	res, err := c.target.transport.Load().RoundTrip(c.outgoing(req, g.scheme))
+	res, err := c.send(c.outgoing(req, g.scheme))
 	if err != nil {
 		defer c.finish()
 		return nil, c.explain(err)
@@ -88,6 +88,36 @@ func (c *call) outgoing(req *http.Request, scheme string) *http.Request {
 	}
 	c.arm()
 	return out
+}
+
+// send sends the request and waits for the response. A transport that gives up on
+// a request first waits for its body to be read, and the body of a client that
+// has stalled cannot be interrupted; so with a body there is a goroutine between,
+// which can be left behind to wait for that. Its response, if there will be one,
+// needs no closing: the end of the call's context does it.
+func (c *call) send(out *http.Request) (*http.Response, error) {
+	transport := c.target.transport.Load()
+	if out.Body != &c.up {
+		return transport.RoundTrip(out)
+	}
+	done := make(chan outcome, 1)
+	go sendAside(transport, out, done)
+	select {
+	case o := <-done:
+		return o.res, o.err
+	case <-c.ctx.Done():
+		return nil, c.ctx.Err()
+	}
+}
+
+type outcome struct {
+	res *http.Response
+	err error
+}
+
+func sendAside(transport *http.Transport, out *http.Request, done chan<- outcome) {
+	res, err := transport.RoundTrip(out)
+	done <- outcome{res, err}
 }
 
 // withoutUserAgent copies h with the mark that keeps net/http from adding a
