@@ -32,14 +32,23 @@ func cutLog(s string, limit int) string { return s[:min(len(s), limit)] }
 
 // appendLogText writes s for the inside of a quoted field; spaces stay.
 func appendLogText(b []byte, s string) []byte {
+	return appendLogEscaped(b, s, ' ')
+}
+
+// appendLogEscaped writes s and escapes what is not plain or below first. What
+// stands for itself, nearly always all, is copied in runs.
+func appendLogEscaped(b []byte, s string, first byte) []byte {
+	done := 0
 	for i := range len(s) {
-		if c := s[i]; logPlain(c) {
-			b = append(b, c)
-		} else {
-			b = append(b, '\\', 'x', upperHex[c>>4], upperHex[c&15])
+		c := s[i]
+		if logPlain(c) && c >= first {
+			continue
 		}
+		b = append(b, s[done:i]...)
+		b = append(b, '\\', 'x', upperHex[c>>4], upperHex[c&15])
+		done = i + 1
 	}
-	return b
+	return append(b, s[done:]...)
 }
 
 // appendLogWord writes at most limit bytes of s for a field that holds no space,
@@ -48,15 +57,7 @@ func appendLogWord(b []byte, s string, limit int) []byte {
 	if s == "" {
 		return append(b, absent)
 	}
-	s = cutLog(s, limit)
-	for i := range len(s) {
-		if c := s[i]; logPlain(c) && c != ' ' {
-			b = append(b, c)
-		} else {
-			b = append(b, '\\', 'x', upperHex[c>>4], upperHex[c&15])
-		}
-	}
-	return b
+	return appendLogEscaped(b, cutLog(s, limit), ' '+1)
 }
 
 // appendLogQuoted writes at most limit bytes of s in double quotes, or "-" in
@@ -87,7 +88,12 @@ func appendLogQuotedWord(b []byte, s string, limit int) []byte {
 func appendLogDN(b []byte, dn string) []byte {
 	b = append(b, '"')
 	start := len(b)
-	for i := 0; i < len(dn); {
+	i := 0
+	for i < len(dn) && i < MaxLogSubject && logPlain(dn[i]) {
+		i++
+	}
+	b = append(b, dn[:i]...) // the names of most certificates need no more
+	for i < len(dn) {
 		n := len(b)
 		b, i = appendLogDNUnit(b, dn, i)
 		if len(b)-start > MaxLogSubject {

@@ -55,17 +55,19 @@ func appendJSONString(b []byte, s string) []byte {
 // ASCII is written as \u escapes, so that the file is ASCII, and a terminal that
 // shows it cannot be driven by it.
 func appendJSONBody(b []byte, s string) []byte {
+	done := 0
 	for i := 0; i < len(s); {
 		if logPlain(s[i]) {
-			b = append(b, s[i])
 			i++
 			continue
 		}
+		b = append(b, s[done:i]...)
 		r, n := utf8.DecodeRuneInString(s[i:])
 		i += n
+		done = i
 		b = appendJSONRune(b, r)
 	}
-	return b
+	return append(b, s[done:]...)
 }
 
 func appendJSONRune(b []byte, r rune) []byte {
