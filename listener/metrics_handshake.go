@@ -55,12 +55,6 @@ var failureReasons = [...]string{
 	FailedClientAlert, FailedProxyProtocol, FailedClientHello, FailedUnmapped,
 }
 
-// handshakeBuckets reach from a resumption on a local network to the limit of
-// the handshake's time.
-var handshakeBuckets = []float64{
-	.00025, .0005, .001, .002, .004, .008, .016, .032, .064, .125, .25, .5, 1, 2, 5, 10,
-}
-
 type handshakeMetrics struct {
 	total    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
@@ -75,8 +69,9 @@ func newHandshakeMetrics() handshakeMetrics {
 		}, []string{listenerLabel, "outcome", "reason"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: metricPrefix, Name: "handshake_duration_seconds",
-			Help:    "Duration of accepted TLS handshakes.",
-			Buckets: handshakeBuckets,
+			Help: "Duration of accepted TLS handshakes.",
+			// From a resumption next door to the limit of a handshake's time.
+			Buckets: []float64{.00025, .0005, .001, .002, .004, .008, .016, .032, .064, .125, .25, .5, 1, 2, 5, 10},
 		}, []string{listenerLabel}),
 		resumed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: metricPrefix, Name: "handshakes_resumed_total",
