@@ -113,6 +113,15 @@ type Writer struct {
 // fails if an option is out of range or the file cannot be opened now; trouble
 // that comes later is counted and reported, and never an error of Write.
 func Open(o Options) (*Writer, error) {
+	w, err := newWriter(o)
+	if err != nil {
+		return nil, err
+	}
+	go w.run()
+	return w, nil
+}
+
+func newWriter(o Options) (*Writer, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -121,15 +130,13 @@ func Open(o Options) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening log: %w", err)
 	}
-	w := &Writer{
+	return &Writer{
 		path: o.Path, log: o.Logger, maxLines: o.Queue, maxBytes: o.QueueBytes,
 		wake: make(chan struct{}, 1), full: make(chan struct{}, 1),
 		reopen: make(chan chan<- error),
 		stop:   make(chan struct{}), done: make(chan struct{}),
 		file: f,
-	}
-	go w.run()
-	return w, nil
+	}, nil
 }
 
 func (o Options) check() error {

@@ -134,23 +134,26 @@ func TestOverflowDropsAndCounts(t *testing.T) {
 		{"one line too long", Options{}, strings.Repeat("x", MaxLine), 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				tt.o.Path = filepath.Join(t.TempDir(), "x.log")
-				w, out := open(t, tt.o)
-				for range 5 {
-					put(t, w, tt.line)
-				}
-				if got, want := w.Dropped(), uint64(5-tt.kept); got != want {
-					t.Errorf("Dropped() = %d, want %d", got, want)
-				}
-				closeLog(t, w)
-				if got := strings.Count(read(t, tt.o.Path), "\n"); got != tt.kept {
-					t.Errorf("%d lines written, want %d", got, tt.kept)
-				}
-				if !strings.Contains(out.String(), "lines were dropped") {
-					t.Errorf("not reported: %q", out)
-				}
-			})
+			var out bytes.Buffer
+			tt.o.Path, tt.o.Logger = filepath.Join(t.TempDir(), "x.log"), slog.New(slog.NewTextHandler(&out, nil))
+			w, err := newWriter(tt.o) // nobody empties the queue yet
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 5 {
+				put(t, w, tt.line)
+			}
+			if got, want := w.Dropped(), uint64(5-tt.kept); got != want {
+				t.Errorf("Dropped() = %d, want %d", got, want)
+			}
+			go w.run()
+			closeLog(t, w)
+			if got := strings.Count(read(t, tt.o.Path), "\n"); got != tt.kept {
+				t.Errorf("%d lines written, want %d", got, tt.kept)
+			}
+			if !strings.Contains(out.String(), "lines were dropped") {
+				t.Errorf("not reported: %q", out.String())
+			}
 		})
 	}
 }
