@@ -234,9 +234,13 @@ func (p *HeaderPolicy) setSuspects() {
 //
 // Keys are expected in the canonical form that net/http gives them.
 func (p *HeaderPolicy) Sanitize(h http.Header) {
-	RemoveHopByHop(h)
-	delete(h, "Expect")
-	p.RemoveManaged(h)
+	removeAllListed(h)
+	for name := range h { // one walk over the map for all that is left to do
+		if isHopByHop(name) || name == "Expect" || p.removes(name) {
+			delete(h, name)
+		}
+	}
+	keepTrailersOnly(h)
 }
 
 // RemoveManaged is the last part of [HeaderPolicy.Sanitize]: it removes the
@@ -255,17 +259,22 @@ func (p *HeaderPolicy) Sanitize(h http.Header) {
 // It does not allocate.
 func (p *HeaderPolicy) RemoveManaged(h http.Header) {
 	for name := range h {
-		if p.dropInvalid && !isPlainName(name) {
-			delete(h, name)
-			continue
-		}
-		if name == "" || p.suspect[name[0]] && p.isManaged(name) {
+		if p.removes(name) {
 			delete(h, name)
 		}
 	}
 }
 
-// isManaged reports whether a client's header called name is to be removed.
+// removes reports whether a client's header called name is to be removed. Most
+// names are settled by their first byte.
+func (p *HeaderPolicy) removes(name string) bool {
+	if p.dropInvalid && !isPlainName(name) {
+		return true
+	}
+	return name == "" || p.suspect[name[0]] && p.isManaged(name)
+}
+
+// isManaged is removes for a suspect name.
 func (p *HeaderPolicy) isManaged(name string) bool {
 	return name != headerForwardedFor && name != headerTraceID && p.foldsToManaged(name)
 }

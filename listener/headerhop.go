@@ -15,19 +15,30 @@ import (
 // What the load balancer adds must be added afterwards, so that no client can
 // have it removed by naming it in Connection.
 func RemoveHopByHop(h http.Header) {
+	removeAllListed(h)
+	for name := range h {
+		if isHopByHop(name) {
+			delete(h, name)
+		}
+	}
+	keepTrailersOnly(h)
+}
+
+// isHopByHop reports whether a header, under its canonical name, concerns one
+// connection only. TE is left to keepTrailersOnly.
+func isHopByHop(name string) bool {
+	switch name {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+		"Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings":
+		return true
+	}
+	return false
+}
+
+func removeAllListed(h http.Header) {
 	for _, list := range h["Connection"] {
 		removeListed(h, list)
 	}
-	delete(h, "Connection")
-	delete(h, "Proxy-Connection")
-	delete(h, "Keep-Alive")
-	delete(h, "Proxy-Authenticate")
-	delete(h, "Proxy-Authorization")
-	delete(h, "Trailer")
-	delete(h, "Transfer-Encoding")
-	delete(h, "Upgrade")
-	delete(h, "Http2-Settings")
-	keepTrailersOnly(h)
 }
 
 // removeListed removes the headers named in one value of Connection.
