@@ -2,6 +2,7 @@ package listener
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -137,7 +138,11 @@ func (c *redirectCompiler) part(key, value string, allowed []string, ok func(byt
 			break
 		}
 		name, after, closed := strings.Cut(rest, "}")
-		if !closed || !contains(allowed, name) {
+		if !closed {
+			c.fault(key, "holds a #{ without its }: close the placeholder")
+			return t
+		}
+		if !slices.Contains(allowed, name) {
 			c.fault(key, "holds the placeholder #{%s}, which is not allowed here: choose from #{%s}",
 				name, strings.Join(allowed, "}, #{"))
 		}
@@ -163,26 +168,12 @@ func orElse(value, fallback string) string {
 	return value
 }
 
-func contains(list []string, value string) bool {
-	for _, v := range list {
-		if v == value {
-			return true
-		}
-	}
-	return false
-}
-
 func isPlain(t template, placeholder string) bool {
 	return len(t) == 1 && t[0].placeholder == placeholder
 }
 
 func (t template) uses(placeholder string) bool {
-	for _, part := range t {
-		if part.placeholder == placeholder {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(t, templatePart{placeholder: placeholder})
 }
 
 func schemeOf(protocol Protocol) string {
