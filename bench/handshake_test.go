@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -296,5 +297,25 @@ func TestReportPrints(t *testing.T) {
 	var back bench.HandshakeReport
 	if err := json.Unmarshal(object.Bytes(), &back); err != nil || back.Completed != 10 || back.Errors[0].Count != 3 {
 		t.Errorf("JSON gave back %+v, %v", back, err)
+	}
+}
+
+func TestHandshakeReadsTheServersCPU(t *testing.T) {
+	if _, err := bench.TreeCPU(os.Getpid()); err != nil {
+		t.Skip("this system has no /proc")
+	}
+	s := startServer(t, answer(204, 0))
+	c := bench.HandshakeConfig{Address: s.address, Client: s.client()}
+	c.Load = bench.Load{Connections: 2, Warmup: -1, Duration: 500 * time.Millisecond, ServerPID: os.Getpid()}
+	r := handshake(t, c)
+	spent := r.ServerCPU * float64(r.Completed) / 1e6
+	// The server is this process, so server and generator read the same clock.
+	if r.ServerBusy <= 0 || math.Abs(spent-r.ServerBusy*r.Seconds) > 0.001 || math.Abs(r.ServerBusy-r.GeneratorBusy) > 0.3 {
+		t.Errorf("%v µs each for %d in %v s, server busy %v, generator busy %v",
+			r.ServerCPU, r.Completed, r.Seconds, r.ServerBusy, r.GeneratorBusy)
+	}
+	c.Load.ServerPID = 1 << 30
+	if _, err := bench.Handshake(t.Context(), c); err == nil || !strings.Contains(err.Error(), "reading CPU time of process") {
+		t.Errorf("a server that is not there gave %v", err)
 	}
 }

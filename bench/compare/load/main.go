@@ -92,7 +92,7 @@ func parse(flags *flag.FlagSet, args []string, c *bench.Client, l *bench.Load) e
 	flags.StringVar(&c.IssuerFile, "issuer", "", "CA of new clients, PEM `file`")
 	flags.StringVar(&c.IssuerKeyFile, "issuer-key", "", "its key, PEM `file`")
 	tls12 := flags.Bool("tls12", false, "offer TLS 1.2 only")
-	x25519 := flags.Bool("x25519", false, "offer X25519 only")
+	classic := flags.Bool("no-mlkem", false, "offer X25519 and then P-256, no ML-KEM")
 	flags.IntVar(&l.Connections, "connections", 0, "`number` at a time")
 	flags.DurationVar(&l.Warmup, "warmup", 0, "`time` before the window")
 	flags.DurationVar(&l.Duration, "duration", 0, "`length` of the window")
@@ -105,8 +105,9 @@ func parse(flags *flag.FlagSet, args []string, c *bench.Client, l *bench.Load) e
 	if *tls12 {
 		c.MaxVersion = tls.VersionTLS12
 	}
-	if *x25519 {
-		c.Curves = []tls.CurveID{tls.X25519}
+	if *classic {
+		// P-256 too: in TLS 1.2 the list also says which certificates are welcome.
+		c.Curves = []tls.CurveID{tls.X25519, tls.CurveP256}
 	}
 	return nil
 }
