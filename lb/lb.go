@@ -72,6 +72,23 @@ const expiryCheck = time.Second
 // Nothing is served before Run. The error is a config.Errors if the fault is in
 // a file.
 func New(options Options) (*LoadBalancer, error) {
+	b, err := newLoadBalancer(options)
+	if err != nil {
+		return nil, err
+	}
+	_, err = b.commit()
+	if err == nil {
+		err = b.reconcileOnce()
+	}
+	if err != nil {
+		b.runtime.closeSockets()
+		b.material.certificates.stop()
+		return nil, err
+	}
+	return b, nil
+}
+
+func newLoadBalancer(options Options) (*LoadBalancer, error) {
 	if options.Logger == nil {
 		options.Logger = slog.Default()
 	}
@@ -86,15 +103,6 @@ func New(options Options) (*LoadBalancer, error) {
 	}
 	b.metrics = newMetrics(b)
 	b.runtime = newRuntime(b.logger, b.metrics)
-	_, err = b.commit()
-	if err == nil {
-		err = b.reconcileOnce()
-	}
-	if err != nil {
-		b.runtime.closeSockets()
-		b.material.certificates.stop()
-		return nil, err
-	}
 	return b, nil
 }
 

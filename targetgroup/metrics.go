@@ -36,15 +36,15 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"target_group"})
 	}
 	m := &Metrics{
-		requests:         counter("postern_request_count", "Requests for which a target was chosen.", "target_group"),
+		requests:         counter("postern_target_group_request_count", "Requests for which a target was chosen.", "target_group"),
 		perTarget:        counter("postern_target_request_count", "Requests sent to one target.", "target_group", "target"),
-		codes:            counter("postern_httpcode_target_count", "Responses of targets by class of status code.", "target_group", "code_class"),
+		codes:            counter("postern_target_group_httpcode_target_count", "Responses of targets by class of status code.", "target_group", "code_class"),
 		connectionErrors: counter("postern_target_connection_error_count", "Connections to a target that were not established.", "target_group", "target"),
 		tlsErrors:        counter("postern_target_tls_negotiation_error_count", "TLS handshakes with a target that did not end in a session.", "target_group", "target"),
 		healthy:          gauge("postern_healthy_host_count", "Targets that are healthy."),
 		unhealthy:        gauge("postern_unhealthy_host_count", "Targets that are unhealthy."),
 		responseTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "postern_target_response_time_seconds",
+			Name:    "postern_target_group_response_time_seconds",
 			Help:    "Time from dispatching a request to a target to the headers of its response.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"target_group"}),

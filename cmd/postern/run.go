@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/postern-lb/postern/lb"
+	"github.com/postern-lb/postern/lb/config"
+)
+
+type runCommand struct {
+	Config string `required:"" type:"path" placeholder:"FILE" help:"The config file (YAML)."`
+}
+
+// Run serves until SIGTERM or SIGINT.
+func (c *runCommand) Run(s *streams) error {
+	logger := slog.New(slog.NewTextHandler(s.stderr, nil))
+	balancer, err := lb.New(lb.Options{ConfigPath: c.Config, Logger: logger})
+	if err != nil {
+		return inputError(err)
+	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	go func() {
+		for range hangups {
+			if err := balancer.Reload(s.ctx); err != nil {
+				logger.Error("reload refused, the running state stays", "why", "SIGHUP", "error", err)
+				continue
+			}
+			logger.Info("reloaded", "why", "SIGHUP")
+		}
+	}()
+	return balancer.Run(s.ctx)
+}
+
+type checkCommand struct {
+	Config string `required:"" type:"path" placeholder:"FILE" help:"The config file (YAML)."`
+}
+
+// Run prints warnings, then says whether the config can be used.
+func (c *checkCommand) Run(s *streams) error {
+	warnings, err := lb.Check(c.Config)
+	for _, w := range warnings {
+		fmt.Fprintf(s.stdout, "warning: %s\n", w)
+	}
+	if err != nil {
+		return inputError(err)
+	}
+	fmt.Fprintf(s.stdout, "%s: good\n", c.Config)
+	return nil
+}
+
+// inputError marks the errors that are faults of a file.
+func inputError(err error) error {
+	if _, ok := errors.AsType[config.Errors](err); ok {
+		return unusable{err}
+	}
+	return err
+}
+
+// version is what the Go toolchain knows of the build.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	out := info.Main.Version
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" {
+			out += " " + setting.Value
+		}
+	}
+	return out + " " + info.GoVersion
+}
