@@ -22,19 +22,21 @@ type logs struct {
 }
 
 type openLog struct {
-	config config.Log
-	writer *logfile.Writer
-	log    *listener.Log
+	name    string // connection or access
+	config  config.Log
+	writer  *logfile.Writer
+	log     *listener.Log
+	unwatch func() // takes its metrics away; nil while it is only planned
 }
 
 // planLogs opens the logs that desired names and that are not open yet.
 func (p *plan) planLogs(running *logs) {
 	p.logs = &logs{logger: running.logger}
-	p.logs.connection = p.planLog("logs.connection", p.desired.Logs.Connection, running.connection)
-	p.logs.access = p.planLog("logs.access", p.desired.Logs.Access, running.access)
+	p.logs.connection = p.planLog("connection", p.desired.Logs.Connection, running.connection)
+	p.logs.access = p.planLog("access", p.desired.Logs.Access, running.access)
 }
 
-func (p *plan) planLog(path string, want *config.Log, running *openLog) *openLog {
+func (p *plan) planLog(name string, want *config.Log, running *openLog) *openLog {
 	switch {
 	case want == nil:
 		return nil
@@ -45,10 +47,13 @@ func (p *plan) planLog(path string, want *config.Log, running *openLog) *openLog
 		Path: want.Path, MaxSize: int64(want.MaxSize), MaxBackups: want.MaxBackups, Queue: want.Queue, Logger: p.logs.logger,
 	})
 	if err != nil {
-		p.reading.faults.Add(path+".path", "%v", err)
+		p.reading.faults.Add("logs."+name+".path", "%v", err)
 		return nil
 	}
-	return &openLog{*want, writer, &listener.Log{Writer: writer, JSON: want.Format == config.LogJSON}}
+	return &openLog{
+		name: name, config: *want, writer: writer,
+		log: &listener.Log{Writer: writer, JSON: want.Format == config.LogJSON},
+	}
 }
 
 // sink is what a listener writes to; nil if the log is off.
@@ -65,11 +70,23 @@ func (l *logs) closeExcept(kept *logs) {
 		if o == nil || (kept != nil && (o == kept.connection || o == kept.access)) {
 			continue
 		}
+		if o.unwatch != nil {
+			o.unwatch()
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), logFlush)
 		if err := o.writer.Close(ctx); err != nil {
 			l.logger.Error("closing a log", "file", o.config.Path, "error", err)
 		}
 		cancel()
+	}
+}
+
+// watch adds the metrics of the logs that have none yet.
+func (l *logs) watch(m *listener.Metrics) {
+	for _, o := range []*openLog{l.connection, l.access} {
+		if o != nil && o.unwatch == nil {
+			o.unwatch = m.WatchLog(o.name, o.writer)
+		}
 	}
 }
 

@@ -186,6 +186,7 @@ func (rt *runtime) applyListeners(p *plan) {
 	for key, running := range rt.listeners {
 		if !keep[key] {
 			rt.stopListener(running)
+			rt.metrics.listeners.Forget(running.policy.Name())
 			delete(rt.listeners, key)
 		}
 	}
@@ -329,6 +330,7 @@ func (rt *runtime) applyLogs(p *plan) {
 	old := rt.logs
 	rt.logs = p.logs
 	old.closeExcept(p.logs)
+	rt.logs.watch(rt.metrics.listeners)
 }
 
 func (rt *runtime) reopenLogs() error {
