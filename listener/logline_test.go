@@ -80,6 +80,7 @@ func TestCutUTF8(t *testing.T) {
 	}{
 		{"abc", 3, "abc"}, {"abc", 2, "ab"}, {"a\u00e4b", 2, "a"}, {"a\u00e4b", 3, "a\u00e4"},
 		{"\U0001f600x", 3, ""}, {"\U0001f600x", 4, "\U0001f600"},
+		{"\x80\x80\x80", 1, "\x80"},
 		{"\x80\x80\x80\x80\x80\x80", 4, "\x80\x80\x80\x80"}, // not UTF-8: nothing to save
 	} {
 		got := cutUTF8(tt.s, tt.limit)

@@ -2,6 +2,7 @@ package logfile
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -175,15 +176,16 @@ func TestFullDiskLosesNothingThatTheQueueHolds(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * retryDelay)
+		put(t, w, "five")
 		closeLog(t, w)
-		if got := read(t, path); got != "one\ntwo\nthree\n" {
+		if got := read(t, path); got != "one\ntwo\nthree\nfive\n" {
 			t.Errorf("file holds %q", got)
 		}
 		if got := strings.Count(out.String(), "cannot be written"); got != 1 {
 			t.Errorf("%d reports in 20 seconds, want 1:\n%s", got, out)
 		}
-		if !strings.Contains(out.String(), "written again") {
-			t.Errorf("recovery is not reported:\n%s", out)
+		if got := strings.Count(out.String(), "written again"); got != 1 {
+			t.Errorf("recovery is reported %d times, want 1:\n%s", got, out)
 		}
 	})
 }
@@ -257,6 +259,36 @@ func TestTornLineGoesOnOrBeginsAgain(t *testing.T) {
 	if got := f.resume(batch, 6); got != 4 {
 		t.Errorf("in a new file it goes on at %d, want 4", got)
 	}
+}
+
+// A line that broke off belongs to one file: the rest must not go into another
+// that has taken the path meanwhile, unless the whole line does.
+func TestTornLineIsNotSplitOverTwoFiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "x.log")
+		w, err := newWriter(Options{Path: path, MaxSize: -1, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { w.file.close() }()
+		batch := []byte("one\ntwo\n")
+		if _, err := w.file.write(batch[:5]); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path, path+".old"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(watchPeriod)
+		if _, err := w.file.write(batch[5:6]); err != nil {
+			t.Fatal(err)
+		}
+		if got := read(t, path+".old"); got != "one\ntw" {
+			t.Errorf("old file holds %q", got)
+		}
+		if got := w.pause(batch, batch[6:]); string(got) != "two\n" {
+			t.Errorf("after a pause, in which the file was replaced, %q is left, want the whole line", got)
+		}
+	})
 }
 
 func TestFailedRotationWritesOn(t *testing.T) {
