@@ -285,13 +285,14 @@ func (p *HeaderPolicy) foldsToManaged(name string) bool {
 	if !isASCII(name) {
 		return true
 	}
-	if foldedPrefix(name, identityPrefixMTLS) || foldedPrefix(name, identityPrefixTLS) ||
+	first, _ := (&folder{rest: name}).next() // settles most names that get here
+	if first == 'x' && (foldedPrefix(name, identityPrefixMTLS) || foldedPrefix(name, identityPrefixTLS) ||
 		foldedEqual(name, "x-forwarded-for") || foldedEqual(name, "x-forwarded-proto") ||
-		foldedEqual(name, "x-forwarded-port") || foldedEqual(name, "x-amzn-trace-id") {
+		foldedEqual(name, "x-forwarded-port") || foldedEqual(name, "x-amzn-trace-id")) {
 		return true
 	}
 	for _, rename := range p.renames {
-		if foldedEqual(name, rename) {
+		if first == rename[0] && foldedEqual(name, rename) {
 			return true
 		}
 	}
