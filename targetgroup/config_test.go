@@ -129,8 +129,8 @@ func TestMatcher(t *testing.T) {
 			t.Errorf("%q: %v", tt.text, err)
 			continue
 		}
-		if !slices.ContainsFunc(tt.matches, m.Match) || slices.ContainsFunc(tt.not, m.Match) || m.String() != tt.text {
-			t.Errorf("%q printed as %q, or a wrong answer for %v or %v", tt.text, m, tt.matches, tt.not)
+		if slices.ContainsFunc(tt.not, m.Match) || m.String() != tt.text {
+			t.Errorf("%q prints as %q, or matches one of %v", tt.text, m, tt.not)
 		}
 		for _, code := range tt.matches {
 			if !m.Match(code) {
