@@ -81,10 +81,15 @@ type placed struct {
 // parser counts the end of a file beyond it.
 func report(name string, data []byte, faults []placed) Errors {
 	lines := bytes.Split(data, []byte("\n"))
+	widths := make(map[int]int) // of lines with faults; one line may have very many
 	list := make(Errors, 0, len(faults))
 	for _, f := range faults {
 		line := min(max(f.line, 1), len(lines))
-		width := utf8.RuneCount(bytes.TrimSuffix(lines[line-1], []byte("\r")))
+		width, ok := widths[line]
+		if !ok {
+			width = utf8.RuneCount(bytes.TrimSuffix(lines[line-1], []byte("\r")))
+			widths[line] = width
+		}
 		list = append(list, &Error{
 			File: name, Line: line, Column: min(max(f.column, 1), width+1),
 			Path: f.path, Problem: f.problem,

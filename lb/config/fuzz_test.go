@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -115,6 +116,44 @@ func TestTooManyRules(t *testing.T) {
 	}
 	_, err := config.Parse("f", []byte(b.String()))
 	if want := "f:6:5: listeners[0].rules: must have at most 10000 elements; found 10001"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// TestHostileFilesAreCheap repeats what makes a careless parser recurse, or
+// take time or memory with the square of the length.
+func TestHostileFilesAreCheap(t *testing.T) {
+	const length, mostBytes = 64 << 10, 64 << 20
+	for _, piece := range []string{
+		"[", "{", "- ", "a: ", "a: 1\n", "- a: 1\n", "a:\n- 1\n", "-\n", "? ", "&a ", "*a ", "!a ", "---\n", "|\n",
+		"'", "\"a\" ", "#\n", "\n", "\t", "a,", "a: 1, ", "{a: 1},", "é",
+	} {
+		for _, open := range []string{"", "{", "["} {
+			data := []byte(open + strings.Repeat(piece, length/len(piece)))
+			if open == "{" {
+				data = append(data, '}')
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := config.Parse("f", data)
+			runtime.ReadMemStats(&after)
+			if err == nil {
+				t.Errorf("%q: parsed", open+piece)
+			}
+			if n := after.TotalAlloc - before.TotalAlloc; n > mostBytes {
+				t.Errorf("%q: allocated %d bytes for %d", open+piece, n, len(data))
+			}
+		}
+	}
+}
+
+func TestTooManyKeys(t *testing.T) {
+	var b strings.Builder
+	for i := range config.MaxKeys + 1 {
+		fmt.Fprintf(&b, "k%d: 1\n", i)
+	}
+	_, err := config.Parse("f", []byte(b.String()))
+	if want := "f:1001:6: more than 1000 keys in one mapping"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

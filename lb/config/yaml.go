@@ -21,6 +21,9 @@ const (
 	// MaxDepth is how deep lists and mappings may be nested. The deepest key
 	// of the schema stands at 10.
 	MaxDepth = 32
+	// MaxKeys is how many keys one block mapping may have: the parser's time
+	// grows with their square. The widest mapping of the schema has 30.
+	MaxKeys = 1000
 )
 
 // readYAML returns the root of the one document in data, or what is wrong with
@@ -83,41 +86,20 @@ var refused = map[token.Type]string{
 	token.DirectiveType:  `directives are not supported: leave the line out, or quote a value that begins with "%"`,
 }
 
-// checkTokens finds refused parts of YAML and too deep nesting, before the
-// recursive parser sees the tokens. A collection is opened by a bracket, or by
-// a token that stands further right than those around it.
+// checkTokens finds refused parts of YAML and collections that are too deep or
+// too wide, before the parser sees the tokens.
 func checkTokens(tokens token.Tokens) []placed {
 	var faults []placed
-	var columns []int // of the enclosing block collections
-	flow, line := 0, 0
+	var shape shape
 	for _, t := range tokens {
 		if problem, ok := refused[t.Type]; ok {
 			faults = append(faults, placed{place: tokenPlace(t), problem: problem})
 		}
-		switch t.Type {
-		case token.SequenceStartType, token.MappingStartType:
-			flow++
-		case token.SequenceEndType, token.MappingEndType:
-			flow = max(flow-1, 0)
-		}
-		if flow == 0 && (t.Position.Line != line || t.Type == token.SequenceEntryType) {
-			columns = pushColumn(columns, t.Position.Column)
-		}
-		line = t.Position.Line
-		if len(columns)+flow > MaxDepth {
-			return append(faults, placed{place: tokenPlace(t), problem: fmt.Sprintf("nested deeper than %d levels", MaxDepth)})
+		if problem := shape.add(t); problem != "" {
+			return append(faults, placed{place: tokenPlace(t), problem: problem})
 		}
 	}
 	return faults
-}
-
-// pushColumn closes the collections that a token at column ends, and opens its
-// own.
-func pushColumn(columns []int, column int) []int {
-	for len(columns) > 0 && columns[len(columns)-1] >= column {
-		columns = columns[:len(columns)-1]
-	}
-	return append(columns, column)
 }
 
 // parseTokens runs the parser. A panic in it becomes an error: it is other
