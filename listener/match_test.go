@@ -45,25 +45,6 @@ func TestNormalizePath(t *testing.T) {
 	}
 }
 
-func TestRuleHost(t *testing.T) {
-	for host, want := range map[string]string{
-		"":                    "",
-		"Example.COM":         "example.com",
-		"example.com:80":      "example.com",
-		"example.com.":        "example.com",
-		"example.com.:80":     "example.com",
-		"example.com:":        "example.com",
-		"[2001:DB8::1]:443":   "[2001:db8::1]",
-		"[2001:db8::1]":       "[2001:db8::1]",
-		"[":                   "[",
-		"\u212aelvin.example": "\u212aelvin.example",
-	} {
-		if got := ruleHost(host); got != want {
-			t.Errorf("ruleHost(%q) = %q, want %q", host, got, want)
-		}
-	}
-}
-
 // naiveGlob is the reference: the definition of a glob, tried in every way.
 func naiveGlob(pattern []globToken, text string) bool {
 	if len(pattern) == 0 {
@@ -171,8 +152,8 @@ func naiveMatch(rules []RuleConfig, r *http.Request, client netip.Addr) int {
 func naiveCondition(c *ConditionConfig, r *http.Request, client netip.Addr) bool {
 	switch {
 	case c.HostHeader != nil:
-		host := asciiLower(regexp.MustCompile(`(\[[^\]]*\])?[^:]*`).FindString(r.Host))
-		return naivePattern(c.HostHeader, strings.TrimSuffix(host, "."), true)
+		host, err := NormalizeHost(r.Host) // has tests of its own
+		return err == nil && isASCII(r.Host) && naivePattern(c.HostHeader, host, true)
 	case c.PathPattern != nil:
 		return naivePattern(c.PathPattern, naivePath(r.RequestURI), false)
 	case c.HTTPHeader != nil:

@@ -9,14 +9,14 @@ import (
 // A subject is the parts of one request that rules look at, each read once.
 type subject struct {
 	method string
-	host   string // lower case, no port, no trailing dot
+	host   string // as NormalizeHost has it
 	path   string // normalised
 	query  string
 	header http.Header
 	client netip.Addr // never IPv4-mapped, no zone
 
 	// ALB's rules see visible characters only. A part with a control
-	// character in it meets no condition.
+	// character in it, or a host that is none, meets no condition.
 	hostVisible, pathVisible, queryVisible bool
 }
 
@@ -24,13 +24,14 @@ func newSubject(r *http.Request, client netip.Addr) subject {
 	path, query := requestTarget(r)
 	s := subject{
 		method: r.Method,
-		host:   ruleHost(r.Host),
 		path:   NormalizePath(path),
 		query:  query,
 		header: r.Header,
 		client: client.Unmap().WithZone(""),
 	}
-	s.hostVisible, s.pathVisible, s.queryVisible = visible(s.host), visible(s.path), visible(s.query)
+	host, err := NormalizeHost(r.Host)
+	s.host, s.hostVisible = host, err == nil && isASCII(r.Host)
+	s.pathVisible, s.queryVisible = visible(s.path), visible(s.query)
 	return s
 }
 
@@ -71,14 +72,6 @@ func pathOfAbsolute(target string) string {
 		return rest[slash:]
 	}
 	return ""
-}
-
-// ruleHost brings a Host header to the form that host_header conditions are
-// compared with: no port, no trailing dot, lower case. It allocates only if
-// host has a capital letter.
-func ruleHost(host string) string {
-	host, _ = splitHostPort(host)
-	return lowerASCII(strings.TrimSuffix(host, "."))
 }
 
 // splitHostPort cuts the port off a Host header. Brackets of an IPv6 address
