@@ -67,11 +67,19 @@ func (l List) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// All returns the faults that err holds. An error of another kind becomes one
-// Fault without a path.
+// All returns the faults that err holds. An error that joins others, as
+// errors.Join makes them, is taken apart; one of another kind becomes one Fault
+// without a path.
 func All(err error) []*Fault {
 	if err == nil {
 		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []*Fault
+		for _, e := range joined.Unwrap() {
+			all = append(all, All(e)...)
+		}
+		return all
 	}
 	if list, ok := errors.AsType[List](err); ok {
 		return list

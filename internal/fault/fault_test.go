@@ -17,8 +17,10 @@ func TestListKeepsPathsBelowThePrefix(t *testing.T) {
 	outer.AddUnder("rules[2]", fmt.Errorf("compiling: %w", &fault.Fault{Path: "priority", Problem: "taken"}))
 	outer.AddUnder("rules[3]", errors.New("plain"))
 	outer.AddUnder("rules[4]", nil)
+	outer.AddUnder("rules[5]", errors.Join(errors.New("one"), inner.Err()))
 
-	want := "rules[1].values[0]: must not be \"\"\nrules[1]: too many values\nrules[2].priority: taken\nrules[3]: plain"
+	want := "rules[1].values[0]: must not be \"\"\nrules[1]: too many values\nrules[2].priority: taken\nrules[3]: plain" +
+		"\nrules[5]: one\nrules[5].values[0]: must not be \"\"\nrules[5]: too many values"
 	if got := outer.Error(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
