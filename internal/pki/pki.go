@@ -227,6 +227,7 @@ func CRLPEM(der []byte) []byte {
 
 func caTemplate(commonName string) x509.Certificate {
 	t := template(commonName)
+	t.NotAfter = t.NotBefore.AddDate(5, 0, 0)
 	t.IsCA, t.BasicConstraintsValid = true, true
 	t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	return t
@@ -246,7 +247,7 @@ func template(commonName string) x509.Certificate {
 		SerialNumber: serial.Add(serial, big.NewInt(1)),
 		Subject:      pkix.Name{CommonName: commonName, Organization: []string{"Postern"}},
 		NotBefore:    time.Now().Add(-time.Hour).Truncate(time.Second),
-		NotAfter:     time.Now().Add(30 * 24 * time.Hour).Truncate(time.Second),
+		NotAfter:     time.Now().Add(90 * 24 * time.Hour).Truncate(time.Second),
 	}
 }
 
