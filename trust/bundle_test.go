@@ -59,13 +59,14 @@ func TestParseBundleRefuses(t *testing.T) {
 		{"headers", strings.Replace(a, "\nMII", "\nProc-Type: 4\nMII", 1), []string{"line 2: a certificate block must not have PEM headers"}},
 		{"damaged base64", a + damaged, []string{fmt.Sprintf("certificate 2 (line %d): the base64 text is damaged", n+1)}},
 		{"no certificate inside", a + noCert, []string{fmt.Sprintf("certificate 2 (line %d): cannot be parsed", n+1)}},
-		{"bytes after the certificate", a + pemOf(append([]byte(der), 0)), []string{"certificate 2", ""}[:1]},
+		{"bytes after the certificate", a + pemOf(append([]byte(der), 0)), []string{"certificate 2"}},
 		{"bytes after the signature", string(pki.PEM(padded(t, pki.NewRoot("p").Cert))), []string{"bytes after its signature"}},
 		{"version 1", string(version1(t).PEM()), []string{"version 1"}},
 		{"RSA 1024", string(pki.NewRoot("r", pki.Key(rsa1024(t))).PEM()), []string{"1024 bits"}},
 		{"P-224", string(pki.NewRoot("p", pki.Curve(elliptic.P224())).PEM()), []string{"P-224"}},
 		{"Ed25519", string(pki.NewRoot("e", ed25519Key(t)).PEM()), []string{"Ed25519"}},
 		{"SHA-1 of another CA", string(pki.PEM(respelt(t, sha1Root(t).Cert))), []string{"SHA1-RSA"}},
+		{"SHA-1 with another signature", string(pki.PEM(damagedSignature(t, sha1Root(t).Cert))), []string{"SHA1-RSA"}},
 		{"more than 16 KB", string(pki.NewRoot("big", manyNames(4000)).PEM()), []string{"at most 16384"}},
 		{"all faults at once", "\n# a-b\n" + noCert + "text\n" + key, []string{"line 1 is blank", "line 2: a comment", "certificate 1 (line 3)", "line 6 is not PEM", "line 7: a \"PRIVATE KEY\""}},
 	} {
@@ -97,6 +98,17 @@ func pemOf(der []byte) string { return string(pki.PEM(&x509.Certificate{Raw: der
 func respelt(t *testing.T, c *x509.Certificate) *x509.Certificate {
 	t.Helper()
 	der := bytes.Replace(c.Raw, []byte("by hand"), []byte("by paws"), 1)
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
+}
+
+func damagedSignature(t *testing.T, c *x509.Certificate) *x509.Certificate {
+	t.Helper()
+	der := bytes.Clone(c.Raw)
+	der[len(der)-1] ^= 1
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
 		t.Fatal(err)

@@ -104,6 +104,13 @@ func ed25519Key(t *testing.T) pki.Option {
 	return pki.Key(key)
 }
 
+// bulk adds an extension that nobody reads.
+func bulk(size int) pki.Option {
+	return pki.Template(func(c *x509.Certificate) {
+		c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3, 5}, Value: make([]byte, size)})
+	})
+}
+
 func manyNames(n int) pki.Option {
 	return pki.Template(func(c *x509.Certificate) {
 		for i := range n {
@@ -129,6 +136,8 @@ func TestVerify(t *testing.T) {
 	newSub := root.Intermediate("new sub", pki.NotYetValid)
 	oldRoot := pki.NewRoot("old root", pki.Expired)
 	self := pki.NewSelfSigned("pinned")
+	oddPin := pki.NewSelfSigned("odd pin", criticalOdd)
+	bulky := root.Intermediate("bulky", bulk(15<<10))
 	deep := subsub.Intermediate("d1").Intermediate("d2")
 
 	join := func(chain []*x509.Certificate, more ...*pki.Entity) []*x509.Certificate {
@@ -180,6 +189,7 @@ func TestVerify(t *testing.T) {
 		{name: "issued with the pin's key", store: certs(self), chain: certs(signed(t, self, "c")), want: trust.ClientCertUntrusted},
 		{name: "issued with the pin's key, pin sent", store: certs(self), chain: certs(signed(t, self, "c"), self), want: trust.ClientCertUntrusted},
 		{name: "pin for servers only", store: certs(pinServer), chain: certs(pinServer), want: trust.ClientCertPurposeInvalid},
+		{name: "pin with a critical extension", store: certs(oddPin), chain: certs(oddPin), want: trust.ClientCertUntrusted},
 		{name: "CA of the store as client", store: certs(root), chain: certs(root), want: trust.ClientCertPurposeInvalid},
 
 		// Counts and sizes.
@@ -191,6 +201,8 @@ func TestVerify(t *testing.T) {
 		{name: "a thousand names", store: certs(root), chain: root.Client("c", manyNames(1000)).Chain()},
 		{name: "a thousand and one names", store: certs(root), chain: root.Client("c", manyNames(1001)).Chain(), want: trust.ClientCertMaxSizeExceeded},
 		{name: "more than 16 KB", store: certs(root), chain: root.Client("c", manyNames(4000)).Chain(), want: trust.ClientCertMaxSizeExceeded},
+		{name: "less than 64 KB together", store: certs(root), chain: join(bulky.Client("c").Chain(), bulky, bulky, bulky), policy: &trust.Policy{MaxDepth: 10}},
+		{name: "more than 64 KB together", store: certs(root), chain: join(bulky.Client("c").Chain(), bulky, bulky, bulky, bulky), policy: &trust.Policy{MaxDepth: 10}, want: trust.ClientCertMaxSizeExceeded, index: 5},
 		{name: "a hundred thousand names", store: certs(root), chain: root.Client("c", manyNames(100_000)).Chain(), want: trust.ClientCertMaxSizeExceeded},
 
 		// Keys and signatures.
@@ -289,6 +301,7 @@ func TestVerifyRevocation(t *testing.T) {
 	cas := []*x509.Certificate{root.Cert, sub.Cert}
 	good, bad := sub.Client("good"), sub.Client("bad")
 	badOld := sub.Client("bad", pki.Expired)
+	badNew := sub.Client("bad", pki.NotYetValid)
 	badServer := sub.Client("bad", pki.ServerOnly)
 	direct := root.Client("bad")
 
@@ -310,6 +323,7 @@ func TestVerifyRevocation(t *testing.T) {
 		{name: "pin whose issuer is in the store", store: []*x509.Certificate{root.Cert, direct.Cert}, lists: [][]byte{root.CRL(1, direct)}, chain: direct.Chain(), want: trust.ClientCertCrlHit},
 		{name: "no list of that issuer", lists: [][]byte{sub.CRL(1, bad)}, chain: mute.Client("c").Chain()},
 		{name: "revoked before expired", lists: [][]byte{sub.CRL(1, badOld)}, chain: badOld.Chain(), want: trust.ClientCertCrlHit},
+		{name: "revoked before not yet valid", lists: [][]byte{sub.CRL(1, badNew)}, chain: badNew.Chain(), want: trust.ClientCertCrlHit},
 		{name: "revoked before purpose", lists: [][]byte{sub.CRL(1, badServer)}, chain: badServer.Chain(), want: trust.ClientCertCrlHit},
 		{name: "filters before revocation", lists: [][]byte{sub.CRL(1, bad)}, chain: bad.Chain(), policy: onlyAcme(t), want: trust.ClientCertRejected},
 		{name: "same serial, other issuer", lists: [][]byte{sub.CRL(1, bad)}, chain: root.Client("c", pki.Serial(bad.Cert.SerialNumber)).Chain()},
@@ -356,6 +370,9 @@ func TestCrossSigned(t *testing.T) {
 	checkVerdict(t, v, "", 0)
 	if !v.Chain[2].Equal(b.Cert) {
 		t.Errorf("the path ends in %v, want root b", v.Chain[2].Subject)
+	}
+	if v := s.Verify(chain, nil, time.Now()); !v.MemoHit || s.Stats().Entries != 1 {
+		t.Errorf("memo hit %v, %d entries; the new path did not take the place of the old", v.MemoHit, s.Stats().Entries)
 	}
 	s.SetRevocations(lists(t, cas, a.CRL(1, subA), b.CRL(1, subB)))
 	checkVerdict(t, s.Verify(chain, nil, time.Now()), trust.ClientCertCrlHit, 1)
