@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"syscall"
 )
 
@@ -136,7 +137,7 @@ func failure(ctx context.Context, err error) result {
 func hostHeader(address string, p Protocol) string {
 	host, port := splitAddress(address)
 	if p == HTTP && port == 80 || p == HTTPS && port == 443 {
-		if net.ParseIP(host) != nil && bytes.ContainsRune([]byte(host), ':') {
+		if strings.Contains(host, ":") { // IPv6
 			return "[" + host + "]"
 		}
 		return host

@@ -74,9 +74,11 @@ type Config struct {
 
 	// Metrics counts the group's traffic; nil counts nothing.
 	Metrics *Metrics
-	// OnStateChange, if set, is called after each change of a target's State, in
-	// order for one target, without locks held. It must not block for long: the
-	// target's checks wait for it. See [LogStateChanges].
+	// OnStateChange, if set, is called after each change of a target's State,
+	// without locks held, from the goroutine of the check or of Update. It must not
+	// block for long: the target's checks wait for it. Changes by a check and by
+	// Update at the same moment may arrive in either order; Since tells which was
+	// first. See [LogStateChanges].
 	OnStateChange func(TargetHealth)
 }
 

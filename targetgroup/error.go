@@ -54,6 +54,7 @@ type Error struct {
 	Err error
 }
 
+// Error returns the reason and the cause.
 func (e *Error) Error() string {
 	if e.Err == nil {
 		return e.Reason

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -169,6 +170,31 @@ func TestNothingIsDecompressed(t *testing.T) {
 	}))))
 	if _, body, err := get(g, 1); body != "accept: " || err != nil {
 		t.Errorf("got %q %v, want the bytes as they are and no Accept-Encoding", body, err)
+	}
+}
+
+// TestSlowClientHoldsLittleOfAnHTTP2Response has a target with a response without
+// end and a client that reads none of it.
+func TestSlowClientHoldsLittleOfAnHTTP2Response(t *testing.T) {
+	var sent atomic.Int64
+	cfg := config(serve(t, targetgroup.HTTP2, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for {
+			n, err := w.Write(make([]byte, 16<<10))
+			if sent.Add(int64(n)); err != nil || sent.Load() > 16<<20 {
+				return
+			}
+		}
+	})))
+	cfg.ProtocolVersion = targetgroup.HTTP2
+	res, err := newGroup(t, cfg).RoundTrip(request("GET", 2, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	eventually(t, "the window is full", func() bool { return sent.Load() > 200<<10 })
+	time.Sleep(100 * time.Millisecond)
+	if n := sent.Load(); n > 512<<10 { // 256 K and what the server buffers
+		t.Errorf("the target could send %d bytes that nobody read", n)
 	}
 }
 
