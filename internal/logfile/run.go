@@ -32,9 +32,6 @@ func (w *Writer) gather() {
 	select {
 	case <-w.full:
 	case <-timer.C:
-		if err := w.file.watch(); err != nil {
-			w.fault(err)
-		}
 	case <-w.stop:
 	}
 }
