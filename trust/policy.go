@@ -26,6 +26,9 @@ type Policy struct {
 // Check reports what is wrong with the policy, as a [fault.List] with paths in
 // the keys of a listener's mutual_authentication.
 func (p *Policy) Check() error {
+	if p == nil {
+		return nil
+	}
 	var faults fault.List
 	if p.MaxDepth < 0 || p.MaxDepth > LargestMaxDepth {
 		faults.Add("max_chain_depth", "%d is not between 1 and %d", p.MaxDepth, LargestMaxDepth)

@@ -18,14 +18,13 @@
 package trust
 
 import (
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"crypto/x509"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/postern-lb/postern/crl"

@@ -49,6 +49,15 @@ func (v *Verdict) about(leaf *x509.Certificate) *Verdict {
 	return v
 }
 
+// aboutFirst is about for a chain whose sizes are not known to be good: a leaf
+// that is too large is not even described.
+func (v *Verdict) aboutFirst(chain []*x509.Certificate) *Verdict {
+	if len(chain) == 0 || chain[0] == nil || len(chain[0].Raw) > MaxCertificateBytes {
+		return v
+	}
+	return v.about(chain[0])
+}
+
 // maxQuoted is how many bytes of a certificate's text a Detail repeats.
 const maxQuoted = 200
 

@@ -40,10 +40,7 @@ type question struct {
 // concurrent use and never panics on what a client sends.
 func (s *Store) Verify(chain []*x509.Certificate, p *Policy, now time.Time) *Verdict {
 	if v := checkCount(chain, p.depth()); v != nil {
-		if len(chain) > 0 && chain[0] != nil && len(chain[0].Raw) <= MaxCertificateBytes {
-			v.about(chain[0])
-		}
-		return v
+		return v.aboutFirst(chain)
 	}
 	state := s.state.Load()
 	q := question{chain: chain, now: now, variant: p.variant(), revocations: state.revocations}
@@ -53,7 +50,7 @@ func (s *Store) Verify(chain []*x509.Certificate, p *Policy, now time.Time) *Ver
 	}
 	s.counters.misses.Add(1)
 	if v := checkSizes(chain); v != nil {
-		return v
+		return v.aboutFirst(chain)
 	}
 	return s.verify(&q, state.snapshot, p)
 }
