@@ -67,13 +67,16 @@ func grpcConfig(address string) targetgroup.Config {
 	return cfg
 }
 
-// dialThrough returns a gRPC client whose calls pass a proxy made of g.
+// dialThrough returns a gRPC client whose calls pass a proxy made of g. The proxy
+// has no FlushInterval: ReverseProxy streams a body of unknown length anyway, and
+// with -1 it may flush the headers of a response that consists of nothing else.
+// An error that a gRPC server sends so ("Trailers-Only") would then get a second
+// frame, and no client would find its status.
 func dialThrough(t *testing.T, g *targetgroup.Group) *grpc.ClientConn {
 	t.Helper()
 	proxy := &httputil.ReverseProxy{
-		Transport:     g,
-		FlushInterval: -1,
-		Rewrite:       func(r *httputil.ProxyRequest) { r.Out.URL.Host = r.In.Host },
+		Transport: g,
+		Rewrite:   func(r *httputil.ProxyRequest) { r.Out.URL.Host = r.In.Host },
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			t.Logf("proxy: %v", err)
 			w.WriteHeader(http.StatusBadGateway)
