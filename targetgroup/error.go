@@ -136,7 +136,8 @@ func isClosed(err error) bool {
 	// net/http exports no error for a pooled connection that the target closed as
 	// the request was written, nor for the end of an HTTP/2 connection.
 	text := err.Error()
-	for _, part := range []string{"server closed idle connection", "server sent GOAWAY", "client connection lost"} {
+	for _, part := range []string{"server closed idle connection", "server sent GOAWAY",
+		"client connection lost", "client conn could not be established"} {
 		if strings.Contains(text, part) {
 			return true
 		}
