@@ -4,8 +4,10 @@ import (
 	"context"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -262,6 +264,39 @@ func TestRemovedTargetGetsNothingNew(t *testing.T) {
 		update(t, g, without(cfg, time.Minute, keep))
 		if _, body, err := get(g, 1); body != string(rune('0'+keep)) || err != nil {
 			t.Fatalf("update %d: got %q %v, want %d", i, body, err, keep)
+		}
+	}
+}
+
+// TestUpdateChangesTheIdleTimeout has a request that began under the old timeout
+// and keeps it, and one that begins under the new.
+func TestUpdateChangesTheIdleTimeout(t *testing.T) {
+	release := make(chan struct{})
+	cfg := config(serve(t, targetgroup.HTTP1, hold(release)))
+	g := newGroup(t, cfg)
+	old, err := g.RoundTrip(request("GET", 1, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Body.Close()
+	cfg.IdleTimeout = 50 * time.Millisecond
+	update(t, g, cfg)
+	_, _, err = get(g, 1)
+	wantError(t, err, 504, targetgroup.ReasonResponseTimeout)
+	close(release)
+	if body, err := io.ReadAll(old.Body); string(body) != "begun done" || err != nil {
+		t.Errorf("request in flight got %q %v, want all of it", body, err)
+	}
+}
+
+func TestStateChangesAreLogged(t *testing.T) {
+	var text strings.Builder
+	hook := targetgroup.LogStateChanges(slog.New(slog.NewTextHandler(&text, nil)))
+	hook(targetgroup.TargetHealth{Group: "widgets", Target: "::1", Port: 80, State: targetgroup.Unhealthy, Reason: targetgroup.Timeout})
+	hook(targetgroup.TargetHealth{Group: "widgets", Target: "::1", Port: 80, State: targetgroup.Healthy})
+	for _, want := range []string{"level=WARN", "target=[::1]:80 state=unhealthy reason=Target.Timeout", "level=INFO"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("log lacks %q:\n%s", want, &text)
 		}
 	}
 }
