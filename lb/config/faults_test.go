@@ -186,6 +186,31 @@ func TestPathOf(t *testing.T) {
 	}
 }
 
+func TestWarnings(t *testing.T) {
+	file, err := config.Parse("f", []byte(contract))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := file.Warnings(); w != nil {
+		t.Errorf("the contract's example has warnings: %v", w)
+	}
+	file, err = config.Parse("f", []byte(`listeners: []
+admin: {address: "0.0.0.0:9901", allow_remote: true}
+trust_stores: [{name: a, ca_certificates_bundle: a.pem}]
+target_groups:
+  - name: b
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `f:2:18: admin.address: the admin side has no log-in and is reachable from other machines at "0.0.0.0:9901"
+f:3:16: trust_stores[0]: no listener uses the trust store "a"
+f:5:5: target_groups[0]: no listener forwards to the target group "b"; its targets are not checked`
+	if got := file.Warnings().Error(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestPlace(t *testing.T) {
 	file, err := config.Parse("postern.yaml", []byte(contract))
 	if err != nil {
