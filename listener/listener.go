@@ -91,12 +91,20 @@ func (l *Listener) Open() error {
 	return nil
 }
 
-// Close releases the socket of a listener that will not be run.
+// Close releases the socket, if it is open, and everything else of a listener
+// that will not be run. Closing twice is harmless.
 func (l *Listener) Close() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.closing = true
 	if l.ln != nil {
 		l.ln.Close()
+	}
+	servings := l.servings
+	l.mu.Unlock()
+	for _, s := range servings {
+		s.server.Close()
+		s.feed.Close()
+		<-s.done
 	}
 }
 
