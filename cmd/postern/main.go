@@ -50,6 +50,8 @@ var errNo = errors.New("the answer is no")
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	// A second signal finds nobody who waits for it and ends the process at once.
+	context.AfterFunc(ctx, stop)
 	os.Exit(execute(&streams{ctx, os.Stdout, os.Stderr}, os.Args[1:]))
 }
 

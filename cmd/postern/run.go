@@ -20,13 +20,14 @@ type runCommand struct {
 // Run serves until SIGTERM or SIGINT.
 func (c *runCommand) Run(s *streams) error {
 	logger := slog.New(slog.NewTextHandler(s.stderr, nil))
+	// From the first moment on: an unexpected SIGHUP would end the process.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	balancer, err := lb.New(lb.Options{ConfigPath: c.Config, Logger: logger})
 	if err != nil {
 		return inputError(err)
 	}
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
 	go func() {
 		for range hangups {
 			if err := balancer.Reload(s.ctx); err != nil {
