@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/postern-lb/postern/lb/config"
 )
 
 // adminTimeout bounds every phase of a request to the admin side.
@@ -18,20 +20,21 @@ const adminTimeout = 10 * time.Second
 // An adminServer is the operators' side: health, readiness and metrics. It has a
 // socket of its own and no listener can reach it.
 type adminServer struct {
-	ln     net.Listener
-	server *http.Server
-	logger *slog.Logger
+	ln         net.Listener
+	configured string // what the config said when it was opened
+	server     *http.Server
+	logger     *slog.Logger
 }
 
-// openAdmin binds the admin address of the running config.
-func (b *LoadBalancer) openAdmin() (*adminServer, error) {
-	cfg := b.state.Snapshot().Admin().Value
+// openAdmin binds the admin address, for as long as the load balancer lives: a
+// reload does not move it.
+func (b *LoadBalancer) openAdmin(cfg config.Admin) (*adminServer, error) {
 	ln, err := net.Listen("tcp", cfg.Address)
 	if err != nil {
-		return nil, fmt.Errorf("admin: opening %s: %w", cfg.Address, err)
+		return nil, busy(err)
 	}
 	return &adminServer{
-		ln: ln, logger: b.logger,
+		ln: ln, configured: cfg.Address, logger: b.logger,
 		server: &http.Server{
 			Handler: b.adminHandler(), ReadHeaderTimeout: adminTimeout, ReadTimeout: adminTimeout,
 			WriteTimeout: 3 * adminTimeout, IdleTimeout: 6 * adminTimeout, MaxHeaderBytes: 16 << 10,
@@ -40,20 +43,27 @@ func (b *LoadBalancer) openAdmin() (*adminServer, error) {
 	}, nil
 }
 
-func (a *adminServer) address() string { return a.ln.Addr().String() }
+// close ends the server, or releases its socket if it never ran.
+func (a *adminServer) close() {
+	a.server.Close()
+	a.ln.Close()
+}
 
 // run serves until ctx ends.
 func (a *adminServer) run(ctx context.Context) {
 	stop := context.AfterFunc(ctx, func() { a.server.Close() })
 	defer stop()
 	if err := a.server.Serve(a.ln); err != nil && ctx.Err() == nil {
-		a.logger.Error("admin side ended", "address", a.address(), "error", err)
+		a.logger.Error("admin side ended", "address", a.ln.Addr().String(), "error", err)
 	}
 }
 
 func (b *LoadBalancer) adminHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(b.registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(b.registry, promhttp.HandlerOpts{
+		// One metric that cannot be collected must not hide the others.
+		ErrorHandling: promhttp.ContinueOnError, ErrorLog: slog.NewLogLogger(b.logger.Handler(), slog.LevelError),
+	}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")
 	})
@@ -76,5 +86,5 @@ func (b *LoadBalancer) serveReady(w http.ResponseWriter, _ *http.Request) {
 	})
 }
 
-// AdminAddress returns the admin address that the config names.
-func (b *LoadBalancer) AdminAddress() string { return b.state.Snapshot().Admin().Value.Address }
+// AdminAddress returns the address that the admin side is bound to.
+func (b *LoadBalancer) AdminAddress() string { return b.admin.ln.Addr().String() }

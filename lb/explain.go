@@ -2,6 +2,7 @@ package lb
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -17,16 +18,17 @@ func Check(path string) ([]Warning, error) {
 	if err != nil {
 		return nil, err
 	}
-	file.Logs = config.Logs{} // a check makes no files
-	b, err := newLoadBalancer(Options{ConfigPath: path})
+	b, err := newLoadBalancer(Options{ConfigPath: path, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, err
 	}
+	b.checking = true
 	defer b.material.certificates.stop()
 	p, err := b.plan(file)
 	if err != nil {
 		return nil, err
 	}
+	p.discard(b.runtime)
 	return p.warnings, nil
 }
 

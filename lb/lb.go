@@ -15,14 +15,11 @@ package lb
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -48,17 +45,18 @@ type LoadBalancer struct {
 	metrics  *metrics
 	state    *state.Store
 	watch    *fileWatch
-	started  time.Time
+	checking bool // nothing is to be opened or made
 
 	// reloading is held while files are read and checked, and while what they say
 	// is put in force. It guards the fields below it.
 	reloading       sync.Mutex
 	material        *material
-	watched         []string // the files that the last good config named
+	watched         []string // the files that the last readable config named
 	planned         *plan    // what commit compiled, for the reconciler
 	plannedRevision uint64
 
 	runtime   *runtime
+	admin     *adminServer // nil until New has opened it
 	ready     atomic.Bool
 	applied   revisions
 	lastError atomic.Pointer[string]
@@ -81,11 +79,19 @@ func New(options Options) (*LoadBalancer, error) {
 		err = b.reconcileOnce()
 	}
 	if err != nil {
-		b.runtime.closeSockets()
-		b.material.certificates.stop()
+		b.close()
 		return nil, err
 	}
 	return b, nil
+}
+
+// close lets go of everything that is open. Nothing may be running.
+func (b *LoadBalancer) close() {
+	b.runtime.close()
+	if b.admin != nil {
+		b.admin.close()
+	}
+	b.material.certificates.stop()
 }
 
 func newLoadBalancer(options Options) (*LoadBalancer, error) {
@@ -98,7 +104,7 @@ func newLoadBalancer(options Options) (*LoadBalancer, error) {
 	}
 	b := &LoadBalancer{
 		path: options.ConfigPath, logger: options.Logger, registry: prometheus.NewRegistry(),
-		state: store, watch: newFileWatch(options.Logger), started: time.Now(),
+		state: store, watch: newFileWatch(options.Logger),
 		material: newMaterial(newCertificates()),
 	}
 	b.metrics = newMetrics(b)
@@ -107,59 +113,50 @@ func newLoadBalancer(options Options) (*LoadBalancer, error) {
 }
 
 // Run serves until ctx ends, then drains and returns nil. An error means that a
-// listener or the admin address was lost. Call it once.
+// listener was lost. Call it once.
 func (b *LoadBalancer) Run(ctx context.Context) error {
-	defer b.material.certificates.stop()
-	admin, err := b.openAdmin()
-	if err != nil {
-		b.runtime.closeSockets()
-		return err
-	}
-	group, ctx := errgroup.WithContext(ctx)
+	defer b.close()
+	defer b.applied.end()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBackground()
 
-	group.Go(func() error { return b.reconcile(ctx) })
-	group.Go(func() error {
-		b.watch.run(ctx, func() { b.reloadAndLog(ctx, "a file changed") })
-		return nil
-	})
-	group.Go(func() error { b.closeExpired(ctx); return nil })
-	group.Go(func() error {
-		<-ctx.Done()
-		b.ready.Store(false)
-		return nil
-	})
+	var tasks sync.WaitGroup
+	tasks.Go(func() { b.reconcile(ctx) })
+	tasks.Go(func() { b.watch.run(ctx, func() { b.reloadAndLog(ctx, "a file changed") }) })
+	tasks.Go(func() { b.closeExpired(ctx) })
 	adminDone := make(chan struct{})
-	go func() { defer close(adminDone); admin.run(background) }()
+	go func() { defer close(adminDone); b.admin.run(background) }()
 
 	b.ready.Store(true)
-	b.logger.Info("serving", "config", b.path, "listeners", b.runtime.addresses(), "admin", admin.address())
-	err = errors.Join(b.runtime.run(ctx), group.Wait())
+	defer context.AfterFunc(ctx, func() { b.ready.Store(false) })()
+	b.logger.Info("serving", "config", b.path, "listeners", b.runtime.addresses(), "admin", b.AdminAddress())
+	err := b.runtime.run(ctx)
+	cancel()
+	tasks.Wait()
 	// The admin side outlives the listeners, so that a drain can be watched.
 	stopBackground()
 	<-adminDone
-	b.runtime.closeLogs()
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
 	return err
 }
 
 // Reload reads the config and every file it names, and puts them in force. If
 // anything is wrong with them, the error says what, with its place in the file,
-// and nothing changes. It returns when the new state is in force. Logs are
-// reopened by name in any case.
+// and nothing changes. It returns when the new state is in force, for which Run
+// must be running. Logs are reopened by name in any case.
 func (b *LoadBalancer) Reload(ctx context.Context) error {
 	if err := b.runtime.reopenLogs(); err != nil {
 		b.logger.Error("reloading", "error", err)
 	}
 	revision, err := b.commit()
-	b.remember(err)
-	if err != nil {
-		return err
+	if err == nil {
+		err = b.applied.wait(ctx, revision)
 	}
-	return b.applied.wait(ctx, revision)
+	if ctx.Err() == nil {
+		b.remember(err)
+	}
+	return err
 }
 
 // reloadAndLog is Reload for those who cannot use an error.
@@ -175,40 +172,70 @@ func (b *LoadBalancer) reloadAndLog(ctx context.Context, why string) {
 func (b *LoadBalancer) commit() (revision uint64, err error) {
 	b.reloading.Lock()
 	defer b.reloading.Unlock()
-	files := []string{b.path}
-	seen := signature(files)
-	file, err := config.Load(b.path)
-	if err != nil {
-		b.watch.set(append(files, b.watched...), seen+signature(b.watched))
-		return 0, err
-	}
-	b.watched = namedFiles(file)
-	files = append(files, b.watched...)
-	seen = signature(files)
-	p, err := b.plan(file)
-	b.watch.set(files, seen)
+	p, err := b.read()
 	if err != nil {
 		return 0, err
 	}
-	if err := b.runtime.open(p); err != nil {
+	if err := b.open(p); err != nil {
+		p.discard(b.runtime)
 		return 0, err
 	}
-	for _, w := range p.warnings {
-		b.logger.Warn("a file of the config", "file", w.File, "subject", w.Subject, "problem", w.Problem)
-	}
-	changes, err := b.state.Apply(file, p.materials())
+	changes, err := b.state.Apply(p.desired, p.materials())
 	if err != nil {
+		p.discard(b.runtime)
 		return 0, fmt.Errorf("writing the desired state: %w", err)
 	}
+	for _, w := range p.warnings {
+		b.logger.Warn("the config is accepted with a warning", "warning", w.String())
+	}
+	if b.planned != nil {
+		b.planned.discard(b.runtime) // overtaken before it was put in force
+	}
 	b.planned, b.plannedRevision = p, changes.Revision
+	if changes.Empty() && b.applied.current() == changes.Revision {
+		// Nobody is woken, and an earlier attempt may have failed.
+		b.applied.reached(changes.Revision, b.follow(b.state.Snapshot()))
+	}
 	return changes.Revision, nil
 }
 
+// read makes a plan of the files as they are, and watches them whatever comes of
+// it, so that a correction is noticed.
+func (b *LoadBalancer) read() (*plan, error) {
+	seen := make(signature)
+	seen.add(b.path)
+	file, err := config.Load(b.path)
+	if err != nil {
+		seen.add(b.watched...)
+		b.watch.set(seen)
+		return nil, err
+	}
+	b.watched = namedFiles(file)
+	seen.add(b.watched...)
+	defer b.watch.set(seen)
+	return b.plan(file)
+}
+
+// open binds every address that p has and nobody has bound yet.
+func (b *LoadBalancer) open(p *plan) error {
+	var faults config.Errors
+	if b.admin == nil {
+		var err error
+		b.admin, err = b.openAdmin(p.desired.Admin)
+		faults = append(faults, p.desired.Place("admin.address", err)...)
+	}
+	faults = append(faults, b.runtime.open(p)...)
+	if len(faults) > 0 {
+		return faults
+	}
+	return nil
+}
+
 // reconcile makes the runtime follow the desired state until ctx ends.
-func (b *LoadBalancer) reconcile(ctx context.Context) error {
+func (b *LoadBalancer) reconcile(ctx context.Context) {
 	for {
 		if _, err := b.state.Wait(ctx, b.applied.current()); err != nil {
-			return nil // only a context ends a watch
+			return // only a context ends a watch
 		}
 		if err := b.reconcileOnce(); err != nil {
 			b.logger.Error("the desired state cannot be put in force, the running state stays", "error", err)
@@ -216,20 +243,28 @@ func (b *LoadBalancer) reconcile(ctx context.Context) error {
 	}
 }
 
-// reconcileOnce puts the newest desired state in force.
+// reconcileOnce puts the newest desired state in force. If that fails it is not
+// tried again before the next change.
 func (b *LoadBalancer) reconcileOnce() error {
 	b.reloading.Lock()
 	defer b.reloading.Unlock()
 	desired := b.state.Snapshot()
-	revision := desired.Revision()
-	defer b.applied.reached(revision)
+	err := b.follow(desired)
+	b.applied.reached(desired.Revision(), err)
+	return err
+}
+
+// follow puts desired in force, by the plan that commit made of it or by one of
+// its own.
+func (b *LoadBalancer) follow(desired *state.Snapshot) error {
 	p := b.planned
-	if p == nil || b.plannedRevision != revision {
+	if p == nil || b.plannedRevision != desired.Revision() {
 		var err error
 		if p, err = b.plan(desired.File()); err != nil {
 			return err
 		}
-		if err := b.runtime.open(p); err != nil {
+		if err := b.open(p); err != nil {
+			p.discard(b.runtime)
 			return err
 		}
 	}
@@ -283,49 +318,4 @@ func namedFiles(file *config.File) []string {
 		out = append(append(out, ts.CACertificatesBundle), ts.Revocations...)
 	}
 	return out
-}
-
-// revisions says up to which revision the desired state was put in force. It is
-// safe for concurrent use.
-type revisions struct {
-	mu      sync.Mutex
-	at      uint64
-	changed chan struct{} // closed and replaced at each step
-}
-
-func (r *revisions) current() uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.at
-}
-
-func (r *revisions) reached(revision uint64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.at = max(r.at, revision)
-	if r.changed != nil {
-		close(r.changed)
-		r.changed = nil
-	}
-}
-
-// wait returns once revision has been reached, or ctx has ended.
-func (r *revisions) wait(ctx context.Context, revision uint64) error {
-	for {
-		r.mu.Lock()
-		if r.at >= revision {
-			r.mu.Unlock()
-			return nil
-		}
-		if r.changed == nil {
-			r.changed = make(chan struct{})
-		}
-		changed := r.changed
-		r.mu.Unlock()
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/postern-lb/postern/internal/logfile"
@@ -29,9 +31,15 @@ type openLog struct {
 	unwatch func() // takes its metrics away; nil while it is only planned
 }
 
-// planLogs opens the logs that desired names and that are not open yet.
-func (p *plan) planLogs(running *logs) {
+// planLogs opens the logs that desired names and that are not open yet, or with
+// checkOnly says whether that could be done.
+func (p *plan) planLogs(running *logs, checkOnly bool) {
 	p.logs = &logs{logger: running.logger}
+	if checkOnly {
+		p.checkLog("connection", p.desired.Logs.Connection)
+		p.checkLog("access", p.desired.Logs.Access)
+		return
+	}
 	p.logs.connection = p.planLog("connection", p.desired.Logs.Connection, running.connection)
 	p.logs.access = p.planLog("access", p.desired.Logs.Access, running.access)
 }
@@ -64,20 +72,61 @@ func (o *openLog) sink() *listener.Log {
 	return o.log
 }
 
+// checkLog notes why a log could not be opened, as far as that can be known without
+// making it.
+func (p *plan) checkLog(name string, want *config.Log) {
+	if want == nil || want.Path == "-" {
+		return
+	}
+	at := "logs." + name + ".path"
+	if info, err := os.Stat(want.Path); err == nil && info.IsDir() {
+		p.reading.faults.Add(at, "%s is a folder: name a file in it", want.Path)
+		return
+	}
+	for dir := filepath.Dir(want.Path); ; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err == nil && !info.IsDir() {
+			p.reading.faults.Add(at, "%s is no folder, so %s cannot be made below it: correct the path", dir, want.Path)
+		}
+		if err == nil || dir == filepath.Dir(dir) {
+			return
+		}
+	}
+}
+
+// without returns the logs of l that kept does not have.
+func (l *logs) without(kept *logs) []*openLog {
+	var out []*openLog
+	for _, o := range []*openLog{l.connection, l.access} {
+		if o != nil && o != kept.connection && o != kept.access {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
 // closeExcept closes the logs of l that kept does not have.
 func (l *logs) closeExcept(kept *logs) {
-	for _, o := range []*openLog{l.connection, l.access} {
-		if o == nil || (kept != nil && (o == kept.connection || o == kept.access)) {
-			continue
-		}
-		if o.unwatch != nil {
-			o.unwatch()
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), logFlush)
-		if err := o.writer.Close(ctx); err != nil {
-			l.logger.Error("closing a log", "file", o.config.Path, "error", err)
-		}
-		cancel()
+	for _, o := range l.without(kept) {
+		o.close(l.logger)
+	}
+}
+
+// forget takes the metrics of a log away.
+func (o *openLog) forget() {
+	if o.unwatch != nil {
+		o.unwatch()
+		o.unwatch = nil
+	}
+}
+
+// close writes what waits and closes the file.
+func (o *openLog) close(logger *slog.Logger) {
+	o.forget()
+	ctx, cancel := context.WithTimeout(context.Background(), logFlush)
+	defer cancel()
+	if err := o.writer.Close(ctx); err != nil {
+		logger.Error("closing a log", "file", o.config.Path, "error", err)
 	}
 }
 

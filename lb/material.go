@@ -25,22 +25,6 @@ const (
 	maxCertificateFile = 1 << 20
 )
 
-// A Warning is something an operator should know of a file that was accepted.
-type Warning struct {
-	File    string
-	Path    string // where the config names the file
-	Subject string // of the certificate or the list, if it is about one
-	Problem string
-}
-
-// String returns the warning on one line.
-func (w Warning) String() string {
-	if w.Subject == "" {
-		return fmt.Sprintf("%s: %s", w.File, w.Problem)
-	}
-	return fmt.Sprintf("%s: %s: %s", w.File, w.Subject, w.Problem)
-}
-
 // storeMaterial is what the files of one trust store hold.
 type storeMaterial struct {
 	bundle  *trust.Bundle
@@ -70,14 +54,15 @@ func newMaterial(c *certificates) *material {
 type reading struct {
 	faults   fault.List
 	warnings []Warning
-	used     map[string]bool // certmagic's hashes
+	used     map[string]bool   // certmagic's hashes
+	pairs    map[string]string // which of them stands where in the config
 	lists    map[[sha256.Size]byte]*crl.List
 	sets     map[[sha256.Size]byte]*crl.Set
 }
 
 func newReading() *reading {
 	return &reading{
-		used:  make(map[string]bool),
+		used: make(map[string]bool), pairs: make(map[string]string),
 		lists: make(map[[sha256.Size]byte]*crl.List), sets: make(map[[sha256.Size]byte]*crl.Set),
 	}
 }
@@ -104,7 +89,7 @@ func (m *material) store(ts config.TrustStore, path string, r *reading) *storeMa
 		return nil
 	}
 	for _, w := range bundle.Warnings {
-		r.warnings = append(r.warnings, Warning{ts.CACertificatesBundle, bundlePath, w.Subject, w.String()})
+		r.warnings = append(r.warnings, Warning{File: ts.CACertificatesBundle, Path: bundlePath, Problem: w.String()})
 	}
 	digest := sha256.New()
 	digest.Write(bundle.Digest[:])
@@ -206,7 +191,7 @@ func (m *material) serverCertificate(files config.Certificate, at string, r *rea
 		r.addFile(at+".certificate", files.Certificate, err)
 		return nil
 	}
-	r.used[hash] = true
+	r.used[hash], r.pairs[at] = true, hash
 	warnings, err := listener.CheckServerCertificate(cert, m.now())
 	if err != nil {
 		r.addFile(at+".certificate", files.Certificate, err)

@@ -7,8 +7,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/postern-lb/postern/crl"
 	"github.com/postern-lb/postern/listener"
 	"github.com/postern-lb/postern/targetgroup"
+	"github.com/postern-lb/postern/trust"
 )
 
 // metrics is everything that /metrics shows.
@@ -58,27 +60,36 @@ func (c *trustCollector) Collect(out chan<- prometheus.Metric) {
 		count("trust_store_verifications_total", "Searches for a path, the costly part of a verdict.", stats.Verifications)
 		out <- prometheus.MustNewConstMetric(trustMetric("trust_store_memo_entries", "Chains in the memo."),
 			prometheus.GaugeValue, float64(stats.Entries), name)
-		c.collectExpiries(out, name, now)
-		c.collectRevocations(out, name, now)
+		collectExpiries(out, name, s.Snapshot())
+		collectRevocations(out, name, s.Revocations(), now)
 	}
 }
 
-func (c *trustCollector) collectExpiries(out chan<- prometheus.Metric, name string, now time.Time) {
-	snapshot := c.balancer.runtime.runningStores()[name].Snapshot()
+func collectExpiries(out chan<- prometheus.Metric, name string, snapshot *trust.Snapshot) {
 	out <- prometheus.MustNewConstMetric(trustMetric("trust_store_certificates", "CA certificates in the bundle."),
 		prometheus.GaugeValue, float64(snapshot.Len()), name)
 	expiry := trustMetric("trust_store_certificate_expiry_timestamp_seconds",
 		"When a certificate of the bundle ends, in Unix time.", "subject", "serial_number")
+	// Two certificates may have one name and serial number: a root that was renewed
+	// with neither changed. The first to end is what matters.
+	type identity struct{ subject, serial string }
+	first := make(map[identity]time.Time)
 	for _, e := range snapshot.Expiries() {
-		out <- prometheus.MustNewConstMetric(expiry, prometheus.GaugeValue, float64(e.NotAfter.Unix()), name, e.Subject, e.Serial)
+		id := identity{e.Subject, e.Serial}
+		if end, known := first[id]; !known || e.NotAfter.Before(end) {
+			first[id] = e.NotAfter
+		}
+	}
+	for id, end := range first {
+		out <- prometheus.MustNewConstMetric(expiry, prometheus.GaugeValue, float64(end.Unix()), name, id.subject, id.serial)
 	}
 }
 
-func (c *trustCollector) collectRevocations(out chan<- prometheus.Metric, name string, now time.Time) {
+func collectRevocations(out chan<- prometheus.Metric, name string, set *crl.Set, now time.Time) {
 	entries := trustMetric("crl_entries", "Entries of a revocation list.", "list", "issuer")
 	age := trustMetric("crl_age_seconds", "Time since thisUpdate of a revocation list.", "list", "issuer")
 	next := trustMetric("crl_next_update_timestamp_seconds", "nextUpdate of a revocation list in Unix time, if it has one.", "list", "issuer")
-	for i, l := range c.balancer.runtime.runningStores()[name].Revocations().Lists() {
+	for i, l := range set.Lists() {
 		labels := []string{name, strconv.Itoa(i), l.Issuer}
 		out <- prometheus.MustNewConstMetric(entries, prometheus.GaugeValue, float64(l.Entries), labels...)
 		out <- prometheus.MustNewConstMetric(age, prometheus.GaugeValue, now.Sub(l.ThisUpdate).Seconds(), labels...)

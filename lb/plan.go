@@ -3,6 +3,7 @@ package lb
 import (
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"net"
 	"reflect"
@@ -47,18 +48,38 @@ func (b *LoadBalancer) plan(desired *config.File) (*plan, error) {
 		desired: desired, reading: r,
 		stores: make(map[string]*plannedStore), groups: make(map[string]*plannedGroup),
 	}
-	p.planLogs(b.runtime.logs)
+	p.planLogs(b.runtime.logs, b.checking)
 	p.planCertificates(b)
 	p.planStores(b)
 	p.planGroups(b)
 	p.planListeners(b)
-	p.warnings = r.warnings
+	p.planAdmin(b)
+	p.warnings = placed(b.path, desired, r.warnings)
 	if err := r.faults.Err(); err != nil {
-		p.logs.closeExcept(b.runtime.logs)
+		p.discard(b.runtime)
 		return nil, desired.Place("", err)
 	}
 	b.material.keep(r)
 	return p, nil
+}
+
+// discard lets go of what was opened for a plan that is not to be put in force.
+func (p *plan) discard(running *runtime) {
+	p.logs.closeExcept(running.logs)
+	for _, g := range p.groups {
+		if g.isNew {
+			g.group.Close()
+		}
+	}
+}
+
+// planAdmin warns that the one socket which a reload does not move stays.
+func (p *plan) planAdmin(b *LoadBalancer) {
+	if b.admin != nil && b.admin.configured != p.desired.Admin.Address {
+		p.reading.warnings = append(p.reading.warnings, Warning{
+			Path: "admin.address", Problem: "the admin side stays at " + b.AdminAddress() + " until the next start",
+		})
+	}
 }
 
 func (p *plan) planCertificates(b *LoadBalancer) {
@@ -110,20 +131,34 @@ func (p *plan) planGroups(b *LoadBalancer) {
 }
 
 func (p *plan) planListeners(b *LoadBalancer) {
-	before := len(p.reading.faults)
 	for i, l := range p.desired.Listeners {
 		at := fault.Index("listeners", i)
 		cfg := p.listenerConfig(b, l, at)
-		if len(p.reading.faults) > before {
-			// Without its certificates or trust store a listener cannot be compiled;
-			// its rules can still be checked, so that one run reports every fault.
-			_, err := listener.CompileRules(cfg.Rules, cfg.DefaultActions, cfg.Protocol)
-			p.reading.faults.AddUnder(at, err)
+		if len(cfg.Certificates) < len(l.Certificates) {
+			// What is wrong with the files is known already. The rest can still be
+			// checked, so that one run reports every fault.
+			p.checkWithoutCertificates(cfg, at)
 			continue
 		}
 		policy, err := listener.Compile(cfg, b.runtime.policy(listenerKey(l)))
 		p.reading.faults.AddUnder(at, err)
 		p.listeners = append(p.listeners, policy)
+	}
+}
+
+// checkWithoutCertificates notes what is wrong with a listener besides its
+// certificates, which Compile needs.
+func (p *plan) checkWithoutCertificates(cfg listener.Config, at string) {
+	if cfg.SecurityPolicy != "" {
+		_, err := listener.LookupSecurityPolicy(cfg.SecurityPolicy)
+		p.reading.faults.AddUnder(at+".ssl_policy", err)
+	}
+	cfg.Certificates = nil
+	_, err := listener.Compile(cfg, nil)
+	for _, f := range fault.All(err) {
+		if f.Path != "certificates" {
+			p.reading.faults.AddUnder(at, f)
+		}
 	}
 }
 
@@ -143,16 +178,17 @@ func (p *plan) listenerConfig(b *LoadBalancer, l config.Listener, at string) lis
 		Responses: responseHeaders(l.Attributes), PreserveHostHeader: p.desired.LoadBalancer.PreserveHostHeader,
 		ForeignHosts:  p.foreignHosts(l),
 		ConnectionLog: p.logs.connection.sink(), AccessLog: p.logs.access.sink(),
-		Metrics: b.metrics.listeners.Listener(l.Name),
+		Metrics: b.runtime.meter(l.Name),
 	}
-	var store *trust.Store
-	if s := p.stores[l.MutualAuthentication.TrustStore]; s != nil {
+	// A store with faults, which are noted, stands in for itself: the plan is refused.
+	store := trust.NewStore(l.MutualAuthentication.TrustStore, trust.Options{})
+	var advertised []*x509.Certificate
+	if s := p.stores[store.Name()]; s != nil {
 		store = s.store
 		if l.MutualAuthentication.AdvertiseTrustStoreCANames {
-			cfg.MutualAuthentication.AdvertisedCAs = s.bundle.Certificates
+			advertised = s.bundle.Certificates
 		}
 	}
-	advertised := cfg.MutualAuthentication.AdvertisedCAs
 	cfg.MutualAuthentication = mutualAuthentication(l.MutualAuthentication, store, &faults)
 	cfg.MutualAuthentication.AdvertisedCAs = advertised
 	p.reading.faults.AddUnder(at+".mutual_authentication", faults.Err())
@@ -160,9 +196,13 @@ func (p *plan) listenerConfig(b *LoadBalancer, l config.Listener, at string) lis
 }
 
 func (p *plan) backends() map[string]targetgroup.Backend {
-	out := make(map[string]targetgroup.Backend, len(p.groups))
-	for name, g := range p.groups {
-		out[name] = g.group
+	out := make(map[string]targetgroup.Backend, len(p.desired.TargetGroups))
+	for _, tg := range p.desired.TargetGroups {
+		var group *targetgroup.Group // nil in place of one with faults: the plan is refused
+		if g := p.groups[tg.Name]; g != nil {
+			group = g.group
+		}
+		out[tg.Name] = group
 	}
 	return out
 }
@@ -174,8 +214,8 @@ func (p *plan) materials() map[string]string {
 	for name, s := range p.stores {
 		out["trust_store/"+name] = hex.EncodeToString(s.digest[:])
 	}
-	for hash := range p.reading.used {
-		out["certificate/"+hash] = hash
+	for place, hash := range p.reading.pairs {
+		out["certificate/"+place] = hash
 	}
 	return out
 }

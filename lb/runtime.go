@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"sync"
+	"syscall"
 	"time"
 
+	"github.com/postern-lb/postern/internal/fault"
+	"github.com/postern-lb/postern/lb/config"
 	"github.com/postern-lb/postern/listener"
 	"github.com/postern-lb/postern/targetgroup"
 	"github.com/postern-lb/postern/trust"
@@ -25,9 +29,14 @@ type runtime struct {
 	groups    map[string]*runningGroup
 	listeners map[string]*runningListener
 	pending   map[string]*listener.Listener // opened, not yet applied
-	running   context.Context               // nil before run
-	wg        sync.WaitGroup
-	lost      chan error
+	meters    map[string]*listener.ListenerMetrics
+	retired   map[*openLog]*time.Timer // replaced, and to be closed when it fires
+	serving   context.Context          // of the listeners; nil before run
+	checking  context.Context          // of the groups' health checks, which end last
+	stopped   bool                     // nothing is started any more
+
+	listening, checks sync.WaitGroup
+	lost              chan error
 }
 
 type runningStore struct {
@@ -52,6 +61,7 @@ func newRuntime(logger *slog.Logger, m *metrics) *runtime {
 		logger: logger, metrics: m, logs: &logs{logger: logger},
 		stores: make(map[string]*runningStore), groups: make(map[string]*runningGroup),
 		listeners: make(map[string]*runningListener), pending: make(map[string]*listener.Listener),
+		meters: make(map[string]*listener.ListenerMetrics), retired: make(map[*openLog]*time.Timer),
 		lost: make(chan error, 1),
 	}
 }
@@ -88,13 +98,23 @@ func (rt *runtime) policy(key string) *listener.Policy {
 	return nil
 }
 
+// meter returns the metrics of the listener of that name.
+func (rt *runtime) meter(name string) *listener.ListenerMetrics {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if rt.meters[name] == nil {
+		rt.meters[name] = rt.metrics.listeners.Listener(name)
+	}
+	return rt.meters[name]
+}
+
 // open binds the addresses that p has and the runtime has not. If one cannot be
 // bound, none of them stays open.
-func (rt *runtime) open(p *plan) error {
+func (rt *runtime) open(p *plan) config.Errors {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	var opened []string
-	var errs []error
+	var faults config.Errors
 	for i, l := range p.desired.Listeners {
 		key := listenerKey(l)
 		if rt.listeners[key] != nil || rt.pending[key] != nil {
@@ -102,118 +122,45 @@ func (rt *runtime) open(p *plan) error {
 		}
 		ln := listener.New(p.listeners[i], rt.logger)
 		if err := ln.Open(); err != nil {
-			errs = append(errs, p.desired.Place(fmt.Sprintf("listeners[%d].address", i), err))
+			ln.Close()
+			faults = append(faults, p.desired.Place(fault.Index("listeners", i)+".address", busy(err))...)
 			continue
 		}
 		rt.pending[key] = ln
 		opened = append(opened, key)
 	}
-	if len(errs) == 0 {
-		return nil
-	}
-	for _, key := range opened {
-		rt.pending[key].Close()
-		delete(rt.pending, key)
-	}
-	return errors.Join(errs...)
-}
-
-// apply puts p in force. Order matters: trust comes before the listeners that
-// rely on it, and what is no longer named goes last.
-func (rt *runtime) apply(p *plan) {
-	rt.mu.Lock()
-	defer rt.mu.Unlock()
-	rt.applyStores(p)
-	rt.applyGroups(p)
-	rt.applyListeners(p)
-	rt.applyLogs(p)
-	rt.removeGroups(p)
-	rt.removeStores(p)
-}
-
-func (rt *runtime) applyStores(p *plan) {
-	for name, planned := range p.stores {
-		running := rt.stores[name]
-		if running == nil {
-			running = &runningStore{store: planned.store}
-			rt.stores[name] = running
-		}
-		if running.digest != planned.digest {
-			running.store.Publish(planned.bundle, planned.set, planned.version)
-			running.digest = planned.digest
-			rt.logger.Info("trust store in force", "trust_store", name, "version", planned.version,
-				"certificates", len(planned.bundle.Certificates), "revoked", planned.set.Entries())
-		}
-	}
-}
-
-func (rt *runtime) applyGroups(p *plan) {
-	for name, planned := range p.groups {
-		running := rt.groups[name]
-		if running == nil || running.group != planned.group {
-			if running != nil {
-				rt.stopGroup(running)
-			}
-			running = &runningGroup{group: planned.group, config: planned.config}
-			rt.groups[name] = running
-			rt.startGroup(running)
-			continue
-		}
-		if err := running.group.Update(planned.config); err != nil {
-			// Check has passed, so this is a bug; the group goes on as it was.
-			rt.logger.Error("updating a target group", "target_group", name, "error", err)
-			continue
-		}
-		running.config = planned.config
-	}
-}
-
-func (rt *runtime) applyListeners(p *plan) {
-	keep := make(map[string]bool)
-	for i, l := range p.desired.Listeners {
-		key, policy := listenerKey(l), p.listeners[i]
-		keep[key] = true
-		running := rt.listeners[key]
-		if running == nil {
-			running = &runningListener{listener: rt.pending[key]}
+	if len(faults) > 0 {
+		for _, key := range opened {
+			rt.pending[key].Close()
 			delete(rt.pending, key)
-			rt.listeners[key] = running
-		}
-		running.policy = policy
-		running.listener.Apply(policy)
-		rt.startListener(running)
-	}
-	for key, running := range rt.listeners {
-		if !keep[key] {
-			rt.stopListener(running)
-			rt.metrics.listeners.Forget(running.policy.Name())
-			delete(rt.listeners, key)
 		}
 	}
+	return faults
 }
 
-func (rt *runtime) removeGroups(p *plan) {
-	for name, running := range rt.groups {
-		if p.groups[name] == nil {
-			rt.stopGroup(running)
-			delete(rt.groups, name)
-		}
+// busy says what to do about an address that cannot be bound.
+func busy(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w: choose another port, or end the process that has it; "+
+			"an address that this reload itself gives up is free for the next one", err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%w: this machine does not have the address", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: ports below 1024 need the capability CAP_NET_BIND_SERVICE", err)
 	}
-}
-
-func (rt *runtime) removeStores(p *plan) {
-	for name := range rt.stores {
-		if p.stores[name] == nil {
-			delete(rt.stores, name)
-		}
-	}
+	return err
 }
 
 // run starts everything that was applied before and serves until ctx ends and
-// all is drained.
+// all is drained. Health checks go on until the last listener has drained.
 func (rt *runtime) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	checking, stopChecking := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopChecking()
 	rt.mu.Lock()
-	rt.running = ctx
+	rt.serving, rt.checking = ctx, checking
 	for _, g := range rt.groups {
 		rt.startGroup(g)
 	}
@@ -228,21 +175,22 @@ func (rt *runtime) run(ctx context.Context) error {
 	case err = <-rt.lost:
 	}
 	rt.mu.Lock()
-	for _, l := range rt.listeners {
-		rt.stopListener(l)
-	}
+	rt.stopped = true
+	cancel()
 	rt.mu.Unlock()
-	rt.wg.Wait()
+	rt.listening.Wait()
+	stopChecking()
+	rt.checks.Wait()
 	return err
 }
 
 func (rt *runtime) startListener(l *runningListener) {
-	if rt.running == nil || l.cancel != nil {
+	if rt.serving == nil || rt.stopped || l.cancel != nil {
 		return
 	}
 	var ctx context.Context
-	ctx, l.cancel = context.WithCancel(rt.running)
-	rt.wg.Go(func() {
+	ctx, l.cancel = context.WithCancel(rt.serving)
+	rt.listening.Go(func() {
 		if err := l.listener.Run(ctx); err != nil {
 			select {
 			case rt.lost <- err:
@@ -260,38 +208,56 @@ func (rt *runtime) stopListener(l *runningListener) {
 	l.cancel()
 }
 
-// startGroup runs a group's health checks. They outlive the end of the context
-// of run, until the listeners have drained.
+// startGroup runs a group's health checks.
 func (rt *runtime) startGroup(g *runningGroup) {
-	if rt.running == nil || g.cancel != nil {
+	if rt.checking == nil || rt.stopped || g.cancel != nil {
 		return
 	}
 	var ctx context.Context
-	ctx, g.cancel = context.WithCancel(rt.running)
-	rt.wg.Go(func() {
+	ctx, g.cancel = context.WithCancel(rt.checking)
+	name := g.config.Name
+	rt.checks.Go(func() {
 		if err := g.group.Run(ctx); err != nil && ctx.Err() == nil {
-			rt.logger.Error("checking the health of targets", "target_group", g.config.Name, "error", err)
+			rt.logger.Error("checking the health of targets", "target_group", name, "error", err)
 		}
 	})
 }
 
 func (rt *runtime) stopGroup(g *runningGroup) {
-	if g.cancel != nil {
-		g.cancel()
+	if g.cancel == nil {
+		g.group.Close()
+		return
+	}
+	g.cancel()
+}
+
+// close lets go of what run has left open, or all if it never ran.
+func (rt *runtime) close() {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	rt.stopped = true
+	for _, l := range rt.listeners {
+		if l.cancel == nil {
+			l.listener.Close()
+		}
+	}
+	rt.closePending()
+	for _, g := range rt.groups {
+		g.group.Close()
+	}
+	rt.logs.closeExcept(&logs{})
+	for o, timer := range rt.retired {
+		timer.Stop()
+		o.close(rt.logger)
 	}
 }
 
-// closeSockets closes what was opened when nothing will run.
-func (rt *runtime) closeSockets() {
-	rt.mu.Lock()
-	defer rt.mu.Unlock()
-	for _, l := range rt.listeners {
-		l.listener.Close()
-	}
-	for _, l := range rt.pending {
+// closePending closes what was opened for a plan that never came into force.
+func (rt *runtime) closePending() {
+	for key, l := range rt.pending {
 		l.Close()
+		delete(rt.pending, key)
 	}
-	rt.logs.closeExcept(nil)
 }
 
 // addresses returns where the listeners listen, for the log.
@@ -325,22 +291,11 @@ func (rt *runtime) runningStores() map[string]*trust.Store {
 	return out
 }
 
-// applyLogs closes the logs that the listeners have just been given others for.
-func (rt *runtime) applyLogs(p *plan) {
-	old := rt.logs
-	rt.logs = p.logs
-	old.closeExcept(p.logs)
-	rt.logs.watch(rt.metrics.listeners)
-}
-
 func (rt *runtime) reopenLogs() error {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
+	if rt.stopped {
+		return nil
+	}
 	return rt.logs.reopen()
-}
-
-func (rt *runtime) closeLogs() {
-	rt.mu.Lock()
-	defer rt.mu.Unlock()
-	rt.logs.closeExcept(nil)
 }

@@ -4,10 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
-	"sort"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,10 +27,9 @@ const (
 type fileWatch struct {
 	logger *slog.Logger
 
-	mu    sync.Mutex
-	files []string
-	seen  string // signature of files when set was last called
-	dirs  chan struct{}
+	mu   sync.Mutex
+	seen signature // of the files watched, when set or changed last looked
+	dirs chan struct{}
 }
 
 func newFileWatch(logger *slog.Logger) *fileWatch {
@@ -39,10 +37,11 @@ func newFileWatch(logger *slog.Logger) *fileWatch {
 }
 
 // set replaces the set of files. seen is their signature from before they were
-// read, so that a change while they were read is not missed.
-func (w *fileWatch) set(files []string, seen string) {
+// read, so that a change while they were read is not missed. The caller must not
+// use seen afterwards.
+func (w *fileWatch) set(seen signature) {
 	w.mu.Lock()
-	w.files, w.seen = files, seen
+	w.seen = seen
 	w.mu.Unlock()
 	select {
 	case w.dirs <- struct{}{}:
@@ -54,8 +53,11 @@ func (w *fileWatch) set(files []string, seen string) {
 func (w *fileWatch) changed() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now := signature(w.files)
-	if now == w.seen {
+	now := make(signature, len(w.seen))
+	for file := range w.seen {
+		now.add(file)
+	}
+	if maps.Equal(now, w.seen) {
 		return false
 	}
 	w.seen = now
@@ -82,7 +84,11 @@ func (w *fileWatch) run(ctx context.Context, onChange func()) {
 		case <-w.dirs:
 			w.watchDirs(notify)
 		case <-notify.Events:
-			settle = time.After(watchDebounce)
+			// An event does not put off what is due: a folder in which something is
+			// written all the time, such as a log, must not hide a change for ever.
+			if settle == nil {
+				settle = time.After(watchDebounce)
+			}
 		case err := <-notify.Errors:
 			w.logger.Warn("watching files", "error", err)
 		case <-poll.C:
@@ -102,7 +108,7 @@ func (w *fileWatch) watchDirs(notify *fsnotify.Watcher) {
 	}
 	w.mu.Lock()
 	want := make(map[string]bool)
-	for _, f := range w.files {
+	for f := range w.seen {
 		want[filepath.Dir(f)] = true
 	}
 	w.mu.Unlock()
@@ -119,18 +125,18 @@ func (w *fileWatch) watchDirs(notify *fsnotify.Watcher) {
 	}
 }
 
-// signature is what stat says about files, symbolic links followed.
-func signature(files []string) string {
-	sorted := append([]string(nil), files...)
-	sort.Strings(sorted)
-	var b strings.Builder
-	for _, f := range sorted {
-		info, err := os.Stat(f)
-		if err != nil {
-			fmt.Fprintf(&b, "%s: absent\n", f)
+// A signature is what stat says about files, by name, symbolic links followed.
+type signature map[string]string
+
+// add looks at files that s does not have yet.
+func (s signature) add(files ...string) {
+	for _, f := range files {
+		if _, known := s[f]; known {
 			continue
 		}
-		fmt.Fprintf(&b, "%s: %d %d %v\n", f, info.Size(), info.ModTime().UnixNano(), inode(info))
+		s[f] = "absent"
+		if info, err := os.Stat(f); err == nil {
+			s[f] = fmt.Sprintf("%d %d %v", info.Size(), info.ModTime().UnixNano(), inode(info))
+		}
 	}
-	return b.String()
 }

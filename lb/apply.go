@@ -1,0 +1,129 @@
+package lb
+
+import "time"
+
+// apply puts p in force. Order matters: trust comes before the listeners that
+// rely on it, and what is no longer named goes last.
+func (rt *runtime) apply(p *plan) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	rt.applyStores(p)
+	rt.applyGroups(p)
+	rt.applyListeners(p)
+	rt.applyLogs(p)
+	rt.removeGroups(p)
+	rt.removeStores(p)
+}
+
+func (rt *runtime) applyStores(p *plan) {
+	for name, planned := range p.stores {
+		running := rt.stores[name]
+		if running == nil {
+			running = &runningStore{store: planned.store}
+			rt.stores[name] = running
+		}
+		if running.digest != planned.digest {
+			running.store.Publish(planned.bundle, planned.set, planned.version)
+			running.digest = planned.digest
+			rt.logger.Info("trust store in force", "trust_store", name, "version", planned.version,
+				"certificates", len(planned.bundle.Certificates), "revoked", planned.set.Entries())
+		}
+	}
+}
+
+func (rt *runtime) applyGroups(p *plan) {
+	for name, planned := range p.groups {
+		running := rt.groups[name]
+		if running == nil || running.group != planned.group {
+			if running != nil {
+				rt.stopGroup(running)
+			}
+			running = &runningGroup{group: planned.group, config: planned.config}
+			rt.groups[name] = running
+			rt.startGroup(running)
+			continue
+		}
+		if err := running.group.Update(planned.config); err != nil {
+			// Check has passed, so this is a bug; the group goes on as it was.
+			rt.logger.Error("updating a target group", "target_group", name, "error", err)
+			continue
+		}
+		running.config = planned.config
+	}
+}
+
+func (rt *runtime) applyListeners(p *plan) {
+	keep := make(map[string]bool)
+	for i, l := range p.desired.Listeners {
+		key, policy := listenerKey(l), p.listeners[i]
+		keep[key] = true
+		running := rt.listeners[key]
+		if running == nil {
+			running = &runningListener{listener: rt.pending[key]}
+			delete(rt.pending, key)
+			rt.listeners[key] = running
+		}
+		running.policy = policy
+		running.listener.Apply(policy)
+		rt.startListener(running)
+	}
+	for key, running := range rt.listeners {
+		if !keep[key] {
+			rt.stopListener(running)
+			delete(rt.listeners, key)
+		}
+	}
+	rt.closePending()
+	rt.forgetMeters(p)
+}
+
+// forgetMeters removes the metrics of listeners that p does not name. A listener
+// that only moved to another address keeps them.
+func (rt *runtime) forgetMeters(p *plan) {
+	named := make(map[string]bool)
+	for _, l := range p.desired.Listeners {
+		named[l.Name] = true
+	}
+	for name := range rt.meters {
+		if !named[name] {
+			rt.metrics.listeners.Forget(name)
+			delete(rt.meters, name)
+		}
+	}
+}
+
+// applyLogs takes the logs out of use that the listeners have just been given
+// others for. Requests that began before still write to them, so they are closed
+// only after the time that a request has in a drain.
+func (rt *runtime) applyLogs(p *plan) {
+	for _, o := range rt.logs.without(p.logs) {
+		o.forget()
+		rt.retired[o] = time.AfterFunc(p.desired.LoadBalancer.DrainTimeout, func() { rt.closeRetired(o) })
+	}
+	rt.logs = p.logs
+	rt.logs.watch(rt.metrics.listeners)
+}
+
+func (rt *runtime) closeRetired(o *openLog) {
+	rt.mu.Lock()
+	delete(rt.retired, o)
+	rt.mu.Unlock()
+	o.close(rt.logger)
+}
+
+func (rt *runtime) removeGroups(p *plan) {
+	for name, running := range rt.groups {
+		if p.groups[name] == nil {
+			rt.stopGroup(running)
+			delete(rt.groups, name)
+		}
+	}
+}
+
+func (rt *runtime) removeStores(p *plan) {
+	for name := range rt.stores {
+		if p.stores[name] == nil {
+			delete(rt.stores, name)
+		}
+	}
+}
