@@ -198,7 +198,7 @@ func (m *material) serverCertificate(files config.Certificate, at string, r *rea
 		return nil
 	}
 	if w, err := listener.CheckKeyFile(files.PrivateKey); err == nil && w != "" {
-		r.warnings = append(r.warnings, Warning{File: files.PrivateKey, Path: at + ".private_key", Problem: w})
+		r.warnings = append(r.warnings, Warning{Path: at + ".private_key", Problem: w})
 	}
 	for _, w := range warnings {
 		r.warnings = append(r.warnings, Warning{File: files.Certificate, Path: at + ".certificate", Problem: w})
@@ -244,8 +244,11 @@ func readFile(name string, limit int64) ([]byte, error) {
 func unreadable(name string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		abs, _ := filepath.Abs(name)
-		return fmt.Errorf("%s does not exist (looked at %s): create it or correct the path", name, abs)
+		where := ""
+		if abs, err := filepath.Abs(name); err == nil && abs != name {
+			where = " (looked at " + abs + ")"
+		}
+		return fmt.Errorf("%s does not exist%s: create it or correct the path", name, where)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s may not be read by this user: correct its mode or owner", name)
 	}
