@@ -1,0 +1,133 @@
+package lb_test
+
+import (
+	"errors"
+	"go/build"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const modulePath = "github.com/postern-lb/postern/"
+
+// mayImport is the import policy of the module: what each package may import of
+// the others, by path below the module. Packages below internal count like any
+// other. Tests may import more. Do not add a line to mend a build: a package
+// that needs another one here is in the wrong place, or the code in it is.
+//
+// Nothing imports cmd, bench or examples, but for the command, which offers bench.
+var mayImport = map[string][]string{
+	"internal/dn":      {},
+	"internal/fault":   {},
+	"internal/logfile": {},
+	"internal/pki":     {},
+
+	"crl":         {"internal/dn", "internal/fault"},
+	"trust":       {"crl", "internal/dn", "internal/fault"},
+	"targetgroup": {"internal/fault"},
+	"listener":    {"targetgroup", "trust", "crl", "internal/dn", "internal/fault", "internal/logfile"},
+
+	"lb/config": {"internal/fault"},
+	"lb/state":  {"lb/config", "internal/fault"},
+	"lb": {
+		"lb/config", "lb/state", "listener", "targetgroup", "trust", "crl",
+		"internal/dn", "internal/fault", "internal/logfile",
+	},
+
+	"bench":                  {"internal/fault", "internal/pki"},
+	"bench/compare/backend":  {},
+	"bench/compare/baseline": {},
+	"bench/compare/load":     {"bench"},
+	"bench/compare/pki":      {"internal/pki"},
+	"bench/compare/table":    {"bench"},
+
+	"cmd/postern":               {"lb", "lb/config", "bench", "cmd/postern/internal/demo"},
+	"cmd/postern/internal/demo": {"lb", "internal/pki"},
+}
+
+// mayNotImport is what the packages of ours must not know of the standard library
+// and of other modules.
+var mayNotImport = map[string][]string{
+	"crl":         {"net", "net/http"},
+	"trust":       {"net/http"},
+	"internal/dn": {"net", "net/http"},
+}
+
+func TestImportPolicy(t *testing.T) {
+	imports, err := readImports("..")
+	check(t, err)
+	if len(imports) < 10 {
+		t.Fatalf("only %d packages found", len(imports))
+	}
+	for _, v := range violations(imports, mayImport, mayNotImport) {
+		t.Error(v)
+	}
+}
+
+// TestImportPolicyBites holds that the checker finds each kind of violation.
+func TestImportPolicyBites(t *testing.T) {
+	for name, imports := range map[string]map[string][]string{
+		"upwards":          {"crl": {modulePath + "trust"}},
+		"sideways":         {"targetgroup": {modulePath + "trust"}},
+		"unknown package":  {"util": {}},
+		"unknown import":   {"lb": {modulePath + "util"}},
+		"standard library": {"crl": {"net/http"}},
+		"the command":      {"lb": {modulePath + "cmd/postern"}},
+	} {
+		imports["internal/dn"] = nil
+		if got := violations(imports, map[string][]string{"crl": {}, "targetgroup": {"internal/dn"}, "internal/dn": {}, "lb": {"crl"}}, mayNotImport); len(got) != 1 {
+			t.Errorf("%s: found %q, want one violation", name, got)
+		}
+	}
+}
+
+// violations compares what packages import with what they may.
+func violations(imports, may, mayNot map[string][]string) []string {
+	var out []string
+	for pkg, imported := range imports {
+		allowed, known := may[pkg]
+		if !known {
+			out = append(out, "package "+pkg+" is not in the import policy")
+			continue
+		}
+		for _, path := range imported {
+			ours, isOurs := strings.CutPrefix(path, modulePath)
+			if isOurs && !slices.Contains(allowed, ours) {
+				out = append(out, "package "+pkg+" must not import "+ours)
+			}
+			if slices.Contains(mayNot[pkg], path) {
+				out = append(out, "package "+pkg+" must not import "+path)
+			}
+		}
+	}
+	return out
+}
+
+// readImports returns what each package below root imports, tests apart, by path
+// below root.
+func readImports(root string) (map[string][]string, error) {
+	imports := make(map[string][]string)
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() {
+			return err
+		}
+		if name := entry.Name(); path != root && (name == "testdata" || strings.HasPrefix(name, ".")) {
+			return filepath.SkipDir
+		}
+		pkg, err := build.ImportDir(path, 0)
+		if _, none := errors.AsType[*build.NoGoError](err); none {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(root, path)
+		if len(pkg.GoFiles) > 0 {
+			imports[filepath.ToSlash(name)] = pkg.Imports
+		}
+		return err
+	})
+	return imports, err
+}
