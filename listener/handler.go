@@ -85,8 +85,12 @@ func (x *exchange) serve() {
 
 // misdirected reports whether the request is for a host that belongs to the mutual
 // TLS policy of another listener, while this connection was admitted under
-// the policy of this one: 421 (RFC 9110, section 15.5.20).
+// the policy of this one: 421 (RFC 9110, section 15.5.20). So does one that comes
+// between a change of the listener's mode and the end of its connection.
 func (x *exchange) misdirected() bool {
+	if x.p.outdates(x.c) {
+		return true
+	}
 	return x.c.tc != nil && x.p.hosts != nil && x.p.hosts.Lookup(x.r.Host) == hostElsewhere
 }
 

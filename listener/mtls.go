@@ -129,6 +129,10 @@ func firstEnd(chain []*x509.Certificate) time.Time {
 // recheck decides again about the client of an open connection. Nil means that
 // it may stay.
 func (p *Policy) recheck(c *conn) *trust.Verdict {
+	if p.outdates(c) {
+		return &trust.Verdict{Detail: fmt.Sprintf("it was made by %s in mode %s, and the listener now speaks %s in mode %s",
+			c.policy.protocol, c.policy.mtls.Mode, p.protocol, p.mtls.Mode)}
+	}
 	if p.mtls.Mode != ModeVerify || c.tc == nil {
 		return nil
 	}
@@ -140,6 +144,12 @@ func (p *Policy) recheck(c *conn) *trust.Verdict {
 		return nil
 	}
 	return verdict
+}
+
+// outdates reports whether c was made under a mode that is not p's. What is known
+// of its client, if anything, is then not what p promises to the targets.
+func (p *Policy) outdates(c *conn) bool {
+	return p.protocol != c.policy.protocol || p.mtls.Mode != c.policy.mtls.Mode
 }
 
 // refused reports whether the requests of c are to be answered with 403.
