@@ -1,9 +1,13 @@
 package lb_test
 
 import (
+	"bufio"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"os"
@@ -11,10 +15,11 @@ import (
 	"time"
 
 	"github.com/postern-lb/postern/internal/pki"
+	"github.com/postern-lb/postern/lb"
 )
 
 // An idleConn is an open client connection that has had one answer.
-type idleConn struct{ *tls.Conn }
+type idleConn struct{ net.Conn }
 
 // watchClose opens a connection to address as a client and makes one request.
 func watchClose(t *testing.T, s *site, address string, as *pki.Entity) idleConn {
@@ -23,13 +28,28 @@ func watchClose(t *testing.T, s *site, address string, as *pki.Entity) idleConn 
 	check(t, err)
 	t.Cleanup(func() { c.Close() })
 	check(t, c.SetDeadline(time.Now().Add(patience)))
-	_, err = c.Write([]byte("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"))
-	check(t, err)
-	buf := make([]byte, 4096)
-	if n, err := c.Read(buf); err != nil || string(buf[:min(n, 12)]) != "HTTP/1.1 200" {
-		t.Fatalf("got %q, %v", buf[:n], err)
-	}
+	ask(t, c, 200)
 	return idleConn{c}
+}
+
+// ask makes one HTTP/1.1 request on an open connection.
+func ask(t *testing.T, c net.Conn, want int) {
+	t.Helper()
+	_, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+	check(t, err)
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	check(t, err)
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != want {
+		t.Fatalf("status %d, want %d; %v", resp.StatusCode, want, err)
+	}
+}
+
+// runEnded runs a load balancer under a context that has ended.
+func runEnded(t *testing.T, balancer *lb.LoadBalancer) error {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return balancer.Run(ctx)
 }
 
 func (c idleConn) wantClosed(t *testing.T) {

@@ -57,7 +57,9 @@ func TestNewRefuses(t *testing.T) {
 		{"health check out of range", func(s *site) {
 			s.edit("  - name: app", "  - name: app\n    health_check: {interval: 5s, timeout: 20s}")
 		}, []string{"target_groups[0].health_check"}},
-		{"log below a file", func(s *site) { s.edit("target_groups:\n", "logs: {access: {path: bundle.pem/access.log}}\ntarget_groups:\n") }, []string{"logs.access.path: ", "bundle.pem"}},
+		{"log below a file", func(s *site) {
+			s.edit("target_groups:\n", "logs: {access: {path: bundle.pem/access.log}}\ntarget_groups:\n")
+		}, []string{"logs.access.path: ", "bundle.pem"}},
 		{"not YAML", func(s *site) { s.write("postern.yaml", []byte("listeners: [\n")) }, []string{"postern.yaml:"}},
 		{"no config", func(s *site) { check(s.t, os.Remove(s.path("postern.yaml"))) }, []string{"postern.yaml"}},
 	} {

@@ -162,7 +162,7 @@ func TestReloadRefusesBadFilesWhole(t *testing.T) {
 	wantGet(t, http.DefaultClient, "http://"+added+"/", 200, "")
 }
 
-func TestReloadNotYetRunning(t *testing.T) {
+func TestReloadAfterTheEnd(t *testing.T) {
 	s := newSite(t)
 	s.configure(verifying(freeAddress(t)))
 	r := s.start()
