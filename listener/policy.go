@@ -65,6 +65,8 @@ type Config struct {
 
 	ConnectionLog, AccessLog *Log             // nil: not written
 	Metrics                  *ListenerMetrics // nil: not counted
+
+	now func() time.Time // tests replace it; nil: time.Now
 }
 
 // A Policy is a Config that was checked and compiled. It never changes, and is
@@ -109,7 +111,10 @@ func Compile(cfg Config, before *Policy) (*Policy, error) {
 		name: cfg.Name, address: cfg.Address, elb: cfg.ELB, protocol: cfg.Protocol,
 		mtls: cfg.MutualAuthentication, timeouts: cfg.Timeouts.withDefaults(),
 		maxConnections: cfg.MaxConnections, preserveHost: cfg.PreserveHostHeader,
-		connLog: cfg.ConnectionLog, accessLog: cfg.AccessLog, metrics: cfg.Metrics, now: time.Now,
+		connLog: cfg.ConnectionLog, accessLog: cfg.AccessLog, metrics: cfg.Metrics, now: cfg.now,
+	}
+	if p.now == nil {
+		p.now = time.Now
 	}
 	if p.maxConnections == 0 {
 		p.maxConnections = DefaultMaxConnections
