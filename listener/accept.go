@@ -161,7 +161,7 @@ func (c *conn) handshakeFailed(err error) {
 		c.verdict = nil
 	}
 	c.log(reason, err)
-	if c.quiet && c.flightSent {
+	if c.muted || (c.quiet && c.flightSent) {
 		c.reset()
 		return
 	}

@@ -47,6 +47,7 @@ type conn struct {
 	tc         *tls.Conn // nil on an HTTP listener
 	sni        string
 	quiet      bool // alerts after the first flight are swallowed
+	muted      bool // refused: nothing at all is sent any more
 	flightSent bool
 	firstAuth  time.Time // when the client last proved that it holds its key
 	state      tls.ConnectionState
@@ -70,8 +71,11 @@ type conn struct {
 // refuses: by a reset, with no alert (ALB, "Mutual authentication"). Alerts
 // before the first flight, such as no common cipher, are sent: they say
 // nothing about a certificate.
+//
+// A TLS 1.2 session that is not resumed because its client is refused now has its
+// alert behind the first flight, in one write; hence muted.
 func (c *conn) Write(b []byte) (int, error) {
-	if c.quiet && c.flightSent && isAlert(b) {
+	if c.muted || (c.quiet && c.flightSent && isAlert(b)) {
 		return len(b), nil
 	}
 	c.flightSent = c.flightSent || (c.quiet && !isAlert(b))

@@ -93,6 +93,7 @@ func (c *conn) decide(cs tls.ConnectionState) error {
 		if m.OnRefusal == RefuseForbidden {
 			return nil
 		}
+		c.muted = m.OnRefusal == RefuseReset
 		return &refusedError{c.verdict}
 	}
 	return nil
