@@ -248,12 +248,12 @@ func (l *Listener) connState(nc net.Conn, state http.ConnState) {
 	case http.StateIdle:
 		c.active.Store(false)
 		if c.condemned.Load() {
-			c.raw.Close()
+			c.becameIdle()
 		}
 	case http.StateClosed:
 		l.forget(c)
 	case http.StateHijacked:
-		// ReverseProxy closes it; see upgrade.go.
+		// ReverseProxy closes it, and exchange.finish counts it out.
 	}
 }
 

@@ -9,6 +9,10 @@ import (
 // certificate was found unacceptable, before the connection is closed under it.
 const recheckGrace = 800 * time.Millisecond
 
+// flushTime is what net/http gets, once it calls an HTTP/2 connection idle, to
+// write what it still holds: the end of the last response among it.
+const flushTime = 50 * time.Millisecond
+
 // live is the set of connections that net/http serves. It is safe for
 // concurrent use.
 type live struct {
@@ -104,13 +108,26 @@ func (l *Listener) condemn(c *conn, reason, detail string) {
 	}
 	l.logger.Warn("closing a connection whose client certificate is no longer accepted",
 		"listener", l.name, "conn_trace_id", c.traceID, "client", c.client.String(), "reason", reason, "detail", detail)
-	if !c.active.Load() {
-		c.goAway()
+	switch {
+	case c.active.Load():
+		time.AfterFunc(recheckGrace, func() { c.raw.Close() })
+	case c.isHTTP2():
+		go c.sayGoodbye() // a client that reads nothing must not hold up the others
+	default:
 		c.raw.Close()
+	}
+}
+
+// becameIdle ends a condemned connection whose last response is done.
+func (c *conn) becameIdle() {
+	if c.isHTTP2() {
+		time.AfterFunc(flushTime, func() { c.raw.Close() })
 		return
 	}
-	time.AfterFunc(recheckGrace, func() { c.raw.Close() })
+	c.raw.Close()
 }
+
+func (c *conn) isHTTP2() bool { return c.tc != nil && c.state.NegotiatedProtocol == "h2" }
 
 // goAwayFrame is HTTP/2's GOAWAY without an error, for all streams that the client
 // may have opened (RFC 9113, section 6.8).
@@ -119,12 +136,11 @@ var goAwayFrame = [...]byte{0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0
 // goAwayWait bounds how long a client that reads nothing can hold up a GOAWAY.
 const goAwayWait = 100 * time.Millisecond
 
-// goAway tells an idle HTTP/2 client that its connection ends. While no request is
-// in flight net/http writes nothing, so the frame cannot land inside another.
-func (c *conn) goAway() {
-	if c.tc == nil || c.state.NegotiatedProtocol != "h2" {
-		return
-	}
+// sayGoodbye tells an idle HTTP/2 client that its connection ends, and ends it.
+// While no request is in flight net/http writes nothing, so the frame cannot land
+// inside another.
+func (c *conn) sayGoodbye() {
+	defer c.raw.Close()
 	c.Conn.SetWriteDeadline(time.Now().Add(goAwayWait))
 	c.tc.Write(goAwayFrame[:])
 }
