@@ -42,12 +42,13 @@ type site struct {
 	serverRoot *pki.Entity
 	server     *pki.Entity
 	root, sub  *pki.Entity // of the clients
+	otherRoot  *pki.Entity // not in the store
 	acme       *pki.Entity // a client in order
 	store      *trust.Store
 }
 
 func newSite(t *testing.T) *site {
-	s := &site{t: t, serverRoot: pki.NewRoot("Server Root"), root: pki.NewRoot("Partner Root")}
+	s := &site{t: t, serverRoot: pki.NewRoot("Server Root"), root: pki.NewRoot("Partner Root"), otherRoot: pki.NewRoot("Other Root")}
 	s.server = s.serverRoot.Server(frontHost, sideHost, "127.0.0.1")
 	s.sub = s.root.Intermediate("Partner CA 1")
 	s.acme = s.sub.Client("acme-1", pki.DNS("acme.partner.example"))
@@ -140,6 +141,7 @@ type front struct {
 	*Listener
 	t      *testing.T
 	addr   string
+	config Config
 	policy *Policy
 	conns  *lines
 	access *lines
@@ -158,7 +160,7 @@ func startFront(t *testing.T, cfg Config) *front {
 	if cfg.ConnectionLog == nil {
 		cfg.ConnectionLog, cfg.AccessLog = &Log{Writer: f.conns, JSON: true}, &Log{Writer: f.access, JSON: true}
 	}
-	f.policy = compiled(t, cfg, nil)
+	f.config, f.policy = cfg, compiled(t, cfg, nil)
 	f.Listener = New(f.policy, slog.New(slog.NewTextHandler(f.told, nil)))
 	if err := f.Open(); err != nil {
 		t.Fatal(err)
