@@ -386,3 +386,9 @@ type clock struct{ ahead atomic.Int64 }
 
 func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
 func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
+
+// A flag is set once, and looked at from anywhere.
+type flag struct{ atomic.Bool }
+
+func (f *flag) set()        { f.Store(true) }
+func (f *flag) isSet() bool { return f.Load() }

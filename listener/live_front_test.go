@@ -232,7 +232,6 @@ func TestLongResponsesAreCut(t *testing.T) {
 func TestRevokedDuringTheHandshake(t *testing.T) {
 	s := newSite(t)
 	f := startFront(t, s.config(s.verify(RefuseReset)))
-	f.config.ConnectionLog = f.policy.connLog
 	p := compiled(t, f.config, f.policy)
 	p.tlsBase.KeyLogWriter = writerFunc(func([]byte) { // runs between the decision and the end of the handshake
 		s.store.SetRevocations(s.revokes(s.sub, s.acme))
