@@ -180,11 +180,11 @@ func (x *exchange) finish() {
 	}
 	e.SentBytes = w.header + w.sent
 	if x.body != nil {
-		e.ReceivedBytes += x.body.received
+		e.ReceivedBytes += x.body.received.Load()
 	}
 	if w.hijacked != nil {
-		e.ReceivedBytes += w.hijacked.read
-		e.SentBytes += w.hijacked.written
+		e.ReceivedBytes += w.hijacked.read.Load()
+		e.SentBytes += w.hijacked.written.Load()
 		x.l.forget(x.c)
 	}
 	e.Target, e.TargetStatus = t.Target, t.Status

@@ -29,6 +29,12 @@ func newForwarder(backend targetgroup.Backend, pool *bufferPool) *forwarder {
 		Transport:  backend,
 		BufferPool: pool,
 		ErrorLog:   slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // every error is in the exchange
+		ModifyResponse: func(res *http.Response) error {
+			if res.Request != nil { // as RoundTrippers should have it
+				exchangeOf(res.Request).editUpgrade(res)
+			}
+			return nil
+		},
 		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, err error) {
 			exchangeOf(r).forwardFailed(err)
 		},
@@ -50,7 +56,7 @@ func (x *exchange) forward(group string) {
 	r := x.r.WithContext(withExchange(x))
 	if r.Body != nil && r.Body != http.NoBody {
 		x.p.headers.GuardTrailer(r)
-		x.body = &requestBody{ReadCloser: r.Body, control: x.w.control, idle: x.p.timeouts.Idle}
+		x.body = newRequestBody(r, x.w)
 		r.Body = x.body
 	}
 	f.proxy.ServeHTTP(x.w, r)
@@ -153,13 +159,13 @@ func (x *exchange) forwardFailed(err error) {
 }
 
 func (x *exchange) targetError(err error) *targetgroup.Error {
-	if x.body != nil && x.body.stalled {
+	if x.body != nil && x.body.stalled.Load() {
 		return &targetgroup.Error{Status: http.StatusRequestTimeout, Reason: targetgroup.ReasonClientTimeout, Err: err}
 	}
 	if x.r.Context().Err() != nil {
 		return &targetgroup.Error{Status: targetgroup.StatusClientClosed, Reason: targetgroup.ReasonClientClosed, Err: err}
 	}
-	if x.body != nil && x.body.failed {
+	if x.body != nil && x.body.failed.Load() {
 		return &targetgroup.Error{Status: http.StatusBadRequest, Reason: targetgroup.ReasonClientBodyCutShort, Err: err}
 	}
 	if e, ok := errors.AsType[*targetgroup.Error](err); ok {
@@ -168,20 +174,30 @@ func (x *exchange) targetError(err error) *targetgroup.Error {
 	return &targetgroup.Error{Status: http.StatusBadGateway, Reason: targetgroup.ReasonMalformedResponse, Err: err}
 }
 
+// editUpgrade edits the headers of a 101, which ReverseProxy writes by itself.
+func (x *exchange) editUpgrade(res *http.Response) {
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		x.p.responses.Apply(res.Header)
+		x.w.countHeader(res.StatusCode, res.Header)
+	}
+}
+
 // An upgrade is what a request says about switching protocols.
 type upgrade struct{ protocol []string }
 
-func (u upgrade) isWebSocket() bool {
-	return u.protocol != nil && strings.EqualFold(u.protocol[0], "websocket")
-}
+func (u upgrade) isWebSocket() bool { return u.protocol != nil }
 
-// upgradeOf notes the Upgrade header of an HTTP/1.1 request that has one and names
-// it in Connection (RFC 9110, section 7.8). Other requests have none.
+// upgradeOf notes the Upgrade header of an HTTP/1.1 request for a WebSocket, if it
+// is named in Connection (RFC 9110, section 7.8; RFC 6455, section 4.1). All other
+// requests have none: what goes through a tunnel sees no rule and keeps every
+// header, so a target that knew h2c would let a client send whatever it likes.
 func upgradeOf(r *http.Request) upgrade {
-	if r.ProtoMajor != 1 || r.ProtoMinor != 1 || len(r.Header["Upgrade"]) != 1 || !listsToken(r.Header["Connection"], "upgrade") {
+	protocol := r.Header["Upgrade"]
+	if r.ProtoMajor != 1 || r.ProtoMinor != 1 || len(protocol) != 1 ||
+		!equalFoldASCII(protocol[0], "websocket") || !listsToken(r.Header["Connection"], "upgrade") {
 		return upgrade{}
 	}
-	return upgrade{r.Header["Upgrade"]}
+	return upgrade{protocol}
 }
 
 // restoreUpgrade puts back what Sanitize took out with the hop-by-hop headers, for

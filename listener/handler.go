@@ -39,10 +39,11 @@ func (l *Listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		panic("listener: internal error: a request without its connection")
 	}
 	x := &exchange{l: l, c: c, p: l.policy.Load(), r: r, began: time.Now()}
-	control := http.NewResponseController(w)
-	x.w = &recorder{ResponseWriter: w, control: control, idle: x.p.timeouts.Idle, onHeader: x.editResponse}
-	if r.ProtoMajor == 1 {
-		control.SetWriteDeadline(time.Time{}) // the one of the request before
+	x.w = newRecorder(w, r, x.p.timeouts.Idle)
+	x.w.onHeader = x.editResponse
+	if r.ProtoMajor == 1 && r.Body != http.NoBody {
+		// Should we answer ourselves, net/http reads what there is of the body first.
+		x.w.control.SetReadDeadline(x.began.Add(bodyDiscardTime))
 	}
 	x.describe()
 	defer x.end()
@@ -133,6 +134,8 @@ func (x *exchange) endsConnection() bool {
 		return true
 	case x.r.ProtoMajor == 2 && x.c.requests.Load() >= maxRequestsHTTP2:
 		return true
+	case x.r.ProtoMajor == 1 && x.body != nil && !x.body.ended.Load():
+		return true // what is left of the body must not be taken for a request
 	}
 	return x.began.Sub(x.c.opened) > x.p.timeouts.KeepAlive
 }
@@ -143,9 +146,13 @@ func (x *exchange) end() {
 	if fault := recover(); fault != nil {
 		if fault != http.ErrAbortHandler {
 			x.l.logger.Error("panic while serving a request", "listener", x.p.name, "panic", fault, "stack", string(debug.Stack()))
+			if x.w.status == 0 {
+				x.entry.ELBStatus = http.StatusInternalServerError // which the client is not told
+			}
 		}
 		defer panic(http.ErrAbortHandler)
 	}
+	x.w.close()
 	x.finish()
 	x.p.accessLog.access(&x.entry)
 	x.count()

@@ -2,8 +2,6 @@ package listener
 
 import (
 	"bufio"
-	"errors"
-	"io"
 	"net"
 	"net/http"
 	"time"
@@ -17,6 +15,7 @@ type recorder struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	idle    time.Duration
+	stall   *watchdog // HTTP/2 only
 	// onHeader edits the headers of the final answer before they are sent.
 	onHeader func(status int, h http.Header)
 
@@ -24,6 +23,20 @@ type recorder struct {
 	sent     int64 // body bytes
 	header   int64 // bytes of status line and headers, as HTTP/1.1 writes them
 	hijacked *idleConn
+}
+
+// newRecorder also takes away the write deadline that the request before left on
+// an HTTP/1.1 connection. On HTTP/2 a deadline would reset the stream when it
+// passes, whether or not anything is being written then, so a watchdog sets one
+// only when a write has taken too long.
+func newRecorder(rw http.ResponseWriter, r *http.Request, idle time.Duration) *recorder {
+	w := &recorder{ResponseWriter: rw, control: http.NewResponseController(rw), idle: idle}
+	if r.ProtoMajor == 2 {
+		w.stall = newWatchdog(idle, func() { w.control.SetWriteDeadline(past()) })
+	} else {
+		w.control.SetWriteDeadline(time.Time{})
+	}
+	return w
 }
 
 // Unwrap lets http.ResponseController reach what is below.
@@ -34,12 +47,18 @@ func (w *recorder) WriteHeader(status int) {
 	if w.status != 0 {
 		return
 	}
-	if status >= 200 || status == http.StatusSwitchingProtocols {
+	if status >= 200 {
 		w.status = status
 		w.onHeader(status, w.Header())
-		w.header = int64(headerBytes(w.Header()) + len("HTTP/1.1 200 \r\n\r\n") + len(http.StatusText(status)))
+		w.countHeader(status, w.Header())
 	}
+	w.begin()
+	defer w.done()
 	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) countHeader(status int, h http.Header) {
+	w.header = int64(headerBytes(h) + len("HTTP/1.1 200 \r\n\r\n") + len(http.StatusText(status)))
 }
 
 // Write implements io.Writer.
@@ -47,7 +66,8 @@ func (w *recorder) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	w.control.SetWriteDeadline(time.Now().Add(w.idle))
+	w.begin()
+	defer w.done()
 	n, err := w.ResponseWriter.Write(b)
 	w.sent += int64(n)
 	return n, err
@@ -58,82 +78,47 @@ func (w *recorder) Flush() {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
+	w.begin()
+	defer w.done()
 	w.control.Flush()
 }
 
-// Hijack implements http.Hijacker, for upgrades.
+// begin gives the write that follows the idle timeout.
+func (w *recorder) begin() {
+	if w.stall != nil {
+		w.stall.begin()
+	} else {
+		w.control.SetWriteDeadline(time.Now().Add(w.idle))
+	}
+}
+
+func (w *recorder) done() {
+	if w.stall != nil {
+		w.stall.done()
+	}
+}
+
+// close gives what net/http still has to write the idle timeout. Nothing may be
+// written to w afterwards.
+func (w *recorder) close() {
+	if w.stall != nil {
+		w.stall.close()
+	}
+	if w.hijacked == nil {
+		w.control.SetWriteDeadline(time.Now().Add(w.idle))
+	}
+}
+
+// Hijack implements http.Hijacker, for upgrades: the answer is 101.
 func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	nc, rw, err := w.control.Hijack()
 	if err != nil {
 		return nil, nil, err
 	}
+	w.status = http.StatusSwitchingProtocols
 	w.hijacked = &idleConn{Conn: nc, idle: w.idle}
-	return w.hijacked, rw, nil
-}
-
-// An idleConn closes itself when neither side has sent anything for idle (ALB,
-// "Connection idle timeout", which also holds for WebSocket).
-type idleConn struct {
-	net.Conn
-	idle     time.Duration
-	read     int64 // owned by the copying goroutine of its direction
-	written  int64
-	onClosed func()
-}
-
-// Read implements net.Conn.
-func (c *idleConn) Read(b []byte) (int, error) {
-	c.Conn.SetDeadline(time.Now().Add(c.idle))
-	n, err := c.Conn.Read(b)
-	c.read += int64(n)
-	return n, err
-}
-
-// Write implements net.Conn. It also gives the other direction new time.
-func (c *idleConn) Write(b []byte) (int, error) {
-	c.Conn.SetDeadline(time.Now().Add(c.idle))
-	n, err := c.Conn.Write(b)
-	c.written += int64(n)
-	return n, err
-}
-
-// errBodyStalled says that the client stopped sending its body for longer than
-// the idle timeout: 408.
-var errBodyStalled = errors.New("the client sent nothing of its request body within the idle timeout")
-
-// A requestBody is the body that goes to the target. It counts, gives each read
-// the idle timeout, and at the end passes the trailers on that may pass.
-type requestBody struct {
-	io.ReadCloser
-	control *http.ResponseController
-	idle    time.Duration
-	atEOF   func()
-
-	received int64
-	stalled  bool
-	failed   bool // the client went away in the middle
-}
-
-// Read implements io.Reader.
-func (b *requestBody) Read(p []byte) (int, error) {
-	b.control.SetReadDeadline(time.Now().Add(b.idle))
-	n, err := b.ReadCloser.Read(p)
-	b.received += int64(n)
-	switch {
-	case err == nil:
-		return n, nil
-	case err == io.EOF:
-		b.control.SetReadDeadline(time.Time{})
-		if b.atEOF != nil {
-			b.atEOF()
-			b.atEOF = nil
-		}
-	default:
-		b.failed = true
-		if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
-			b.stalled = true
-			return n, errBodyStalled
-		}
+	if n := rw.Reader.Buffered(); n > 0 { // sent without waiting for the 101
+		w.hijacked.early, _ = rw.Reader.Peek(n)
 	}
-	return n, err
+	return w.hijacked, rw, nil
 }
