@@ -3,6 +3,7 @@ package listener
 import (
 	"crypto/rand"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
@@ -31,7 +32,7 @@ func newForwarder(backend targetgroup.Backend, pool *bufferPool) *forwarder {
 		ErrorLog:   slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // every error is in the exchange
 		ModifyResponse: func(res *http.Response) error {
 			if res.Request != nil { // as RoundTrippers should have it
-				exchangeOf(res.Request).editUpgrade(res)
+				exchangeOf(res.Request).answered(res)
 			}
 			return nil
 		},
@@ -162,11 +163,11 @@ func (x *exchange) targetError(err error) *targetgroup.Error {
 	if x.body != nil && x.body.stalled.Load() {
 		return &targetgroup.Error{Status: http.StatusRequestTimeout, Reason: targetgroup.ReasonClientTimeout, Err: err}
 	}
-	if x.r.Context().Err() != nil {
-		return &targetgroup.Error{Status: targetgroup.StatusClientClosed, Reason: targetgroup.ReasonClientClosed, Err: err}
-	}
 	if x.body != nil && x.body.failed.Load() {
 		return &targetgroup.Error{Status: http.StatusBadRequest, Reason: targetgroup.ReasonClientBodyCutShort, Err: err}
+	}
+	if x.r.Context().Err() != nil {
+		return &targetgroup.Error{Status: targetgroup.StatusClientClosed, Reason: targetgroup.ReasonClientClosed, Err: err}
 	}
 	if e, ok := errors.AsType[*targetgroup.Error](err); ok {
 		return e
@@ -174,12 +175,35 @@ func (x *exchange) targetError(err error) *targetgroup.Error {
 	return &targetgroup.Error{Status: http.StatusBadGateway, Reason: targetgroup.ReasonMalformedResponse, Err: err}
 }
 
-// editUpgrade edits the headers of a 101, which ReverseProxy writes by itself.
-func (x *exchange) editUpgrade(res *http.Response) {
+// answered sees the target's answer before it is passed on. A 101 is written by
+// ReverseProxy itself, not through the recorder.
+func (x *exchange) answered(res *http.Response) {
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		x.p.responses.Apply(res.Header)
 		x.w.countHeader(res.StatusCode, res.Header)
+		return
 	}
+	x.answer = answerBody{res.Body, x}
+	res.Body = &x.answer
+}
+
+// An answerBody notes how a target's fault ended the body of its answer. The
+// client cannot be told any more, but the log can (ALB, "Troubleshoot your
+// Application Load Balancers": 504 for a body shorter than its Content-Length).
+type answerBody struct {
+	io.ReadCloser
+	x *exchange
+}
+
+// Read implements io.Reader.
+func (b *answerBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		if e, ok := errors.AsType[*targetgroup.Error](err); ok && e.TargetFault() {
+			b.x.failed, b.x.entry.ELBStatus = e, e.Status
+		}
+	}
+	return n, err
 }
 
 // An upgrade is what a request says about switching protocols.

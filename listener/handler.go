@@ -25,6 +25,7 @@ type exchange struct {
 	entry  AccessEntry
 	trace  targetgroup.Trace
 	body   *requestBody // nil unless forwarded with a body
+	answer answerBody
 	failed *targetgroup.Error
 	action ActionKind
 	rules  int // evaluated

@@ -37,6 +37,7 @@ type requestBody struct {
 	stalled  atomic.Bool
 	failed   atomic.Bool // the client went away in the middle
 	closed   atomic.Bool
+	closing  sync.Once
 	reading  sync.Mutex // held by Read
 }
 
@@ -111,18 +112,25 @@ func (b *requestBody) end(err error) error {
 // Close makes a read in progress return, and all that follow fail. On HTTP/1.1 the
 // body itself is left to net/http, which closes it behind the answer: the
 // client may be waiting for that before it sends the rest. Its connection is not
-// used again (see exchange.endsConnection).
+// used again (see exchange.endsConnection). The transport closes the body too:
+// whoever is second waits for the first, since after the request nothing may
+// touch the deadlines.
 func (b *requestBody) Close() error {
-	if b.closed.Swap(true) || b.ended.Load() {
-		return nil
-	}
-	if b.stall != nil {
-		b.stall.close()
-		return b.body.Close()
-	}
-	b.control.SetReadDeadline(past())
-	b.reading.Lock()
-	defer b.reading.Unlock()
-	b.control.SetReadDeadline(time.Now().Add(bodyDiscardTime))
+	b.closing.Do(b.close)
 	return nil
+}
+
+func (b *requestBody) close() {
+	b.closed.Store(true)
+	switch {
+	case b.ended.Load():
+	case b.stall != nil:
+		b.stall.close()
+		b.body.Close()
+	default:
+		b.control.SetReadDeadline(past())
+		b.reading.Lock()
+		defer b.reading.Unlock()
+		b.control.SetReadDeadline(time.Now().Add(bodyDiscardTime))
+	}
 }
