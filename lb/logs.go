@@ -51,8 +51,12 @@ func (p *plan) planLog(name string, want *config.Log, running *openLog) *openLog
 	case running != nil && running.config == *want:
 		return running
 	}
+	backups := want.MaxBackups
+	if backups == 0 {
+		backups = -1 // none; to package logfile 0 is its default
+	}
 	writer, err := logfile.Open(logfile.Options{
-		Path: want.Path, MaxSize: int64(want.MaxSize), MaxBackups: want.MaxBackups, Queue: want.Queue, Logger: p.logs.logger,
+		Path: want.Path, MaxSize: int64(want.MaxSize), MaxBackups: backups, Queue: want.Queue, Logger: p.logs.logger,
 	})
 	if err != nil {
 		p.reading.faults.Add("logs."+name+".path", "%v", err)
