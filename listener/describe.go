@@ -78,6 +78,8 @@ func (c *conn) handshakeOutcome(reason trust.Reason, err error) (outcome, why st
 	switch {
 	case reason == "":
 		return HandshakeAccepted, ""
+	case c.verdict != nil && reason == trust.UnmappedConnectionError && len(c.presented) == 0:
+		return HandshakeRefused, refusedMissing
 	case c.verdict != nil || reason != trust.UnmappedConnectionError:
 		return HandshakeRefused, string(reason)
 	}

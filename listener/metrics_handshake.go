@@ -32,6 +32,10 @@ const (
 // client or name of a new reason can make a new series.
 const otherReason = "other"
 
+// refusedMissing is counted for a client that sent no certificate where one is
+// required. In the log it has ALB's UnmappedConnectionError.
+const refusedMissing = "ClientCertMissing"
+
 // refusalReasons are the codes of ALB's list and, last, one that ALB lacks.
 var refusalReasons = [...]string{
 	"ClientCertMaxChainDepthExceeded",
@@ -47,7 +51,7 @@ var refusalReasons = [...]string{
 	"ClientCertRejected",
 	"UnmappedConnectionError",
 	"ClientCertIncompatible",
-	"ClientCertMissing",
+	refusedMissing,
 }
 
 var failureReasons = [...]string{
