@@ -28,6 +28,9 @@ func newMetrics(b *LoadBalancer) *metrics {
 			Name: "postern_reloads_total", Help: "Reloads of the config and its files by outcome: applied, refused.",
 		}, []string{"outcome"}),
 	}
+	for _, outcome := range []string{"applied", "refused"} {
+		m.reloads.WithLabelValues(outcome) // from 0, so that alerts see the first
+	}
 	b.registry.MustRegister(
 		m.reloads, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		&trustCollector{balancer: b},
