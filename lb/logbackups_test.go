@@ -14,7 +14,7 @@ func TestLogBackupsAreAsConfigured(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "access.log")
 		p := &plan{reading: newReading(), desired: &config.File{}}
 		p.desired.Logs.Access = &config.Log{Path: path, MaxSize: 16, MaxBackups: backups, Queue: 10}
-		p.planLogs(&logs{logger: slog.New(slog.DiscardHandler)})
+		p.planLogs(&logs{logger: slog.New(slog.DiscardHandler)}, false)
 		if err := p.reading.faults.Err(); err != nil {
 			t.Fatal(err)
 		}
