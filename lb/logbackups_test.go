@@ -23,7 +23,7 @@ func TestLogBackupsAreAsConfigured(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		p.logs.closeExcept(nil)
+		p.logs.closeExcept(&logs{})
 		files, err := os.ReadDir(filepath.Dir(path))
 		if err != nil {
 			t.Fatal(err)

@@ -27,23 +27,23 @@ postern_healthy_host_count{target_group="widgets"} 1
 # HELP postern_unhealthy_host_count Targets that are unhealthy.
 # TYPE postern_unhealthy_host_count gauge
 postern_unhealthy_host_count{target_group="widgets"} 1
-# HELP postern_request_count Requests for which a target was chosen.
-# TYPE postern_request_count counter
-postern_request_count{target_group="widgets"} 2
+# HELP postern_target_group_request_count Requests for which a target was chosen.
+# TYPE postern_target_group_request_count counter
+postern_target_group_request_count{target_group="widgets"} 2
 # HELP postern_target_connection_error_count Connections to a target that were not established.
 # TYPE postern_target_connection_error_count counter
 postern_target_connection_error_count{target="GOOD",target_group="widgets"} 0
 postern_target_connection_error_count{target="BAD",target_group="widgets"} 1
-# HELP postern_httpcode_target_count Responses of targets by class of status code.
-# TYPE postern_httpcode_target_count counter
-postern_httpcode_target_count{code_class="1xx",target_group="widgets"} 0
-postern_httpcode_target_count{code_class="2xx",target_group="widgets"} 1
-postern_httpcode_target_count{code_class="3xx",target_group="widgets"} 0
-postern_httpcode_target_count{code_class="4xx",target_group="widgets"} 0
-postern_httpcode_target_count{code_class="5xx",target_group="widgets"} 0
+# HELP postern_target_group_httpcode_target_count Responses of targets by class of status code.
+# TYPE postern_target_group_httpcode_target_count counter
+postern_target_group_httpcode_target_count{code_class="1xx",target_group="widgets"} 0
+postern_target_group_httpcode_target_count{code_class="2xx",target_group="widgets"} 1
+postern_target_group_httpcode_target_count{code_class="3xx",target_group="widgets"} 0
+postern_target_group_httpcode_target_count{code_class="4xx",target_group="widgets"} 0
+postern_target_group_httpcode_target_count{code_class="5xx",target_group="widgets"} 0
 `)
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "postern_healthy_host_count", "postern_unhealthy_host_count",
-		"postern_request_count", "postern_target_connection_error_count", "postern_httpcode_target_count"); err != nil {
+		"postern_target_group_request_count", "postern_target_connection_error_count", "postern_target_group_httpcode_target_count"); err != nil {
 		t.Error(err)
 	}
 	update(t, g, without(cfg, 0, 0))
@@ -83,7 +83,7 @@ func TestMetricsOutliveAnOldGroup(t *testing.T) {
 	replacement := newGroup(t, cfg)
 	old.Close()
 	get(replacement, 1)
-	if n, err := testutil.GatherAndCount(reg, "postern_request_count", "postern_target_request_count"); n != 2 || err != nil {
+	if n, err := testutil.GatherAndCount(reg, "postern_target_group_request_count", "postern_target_request_count"); n != 2 || err != nil {
 		t.Errorf("%d metrics, %v; want 2", n, err)
 	}
 	replacement.Close()
