@@ -45,6 +45,12 @@ var mayImport = map[string][]string{
 
 	"cmd/postern":               {"lb", "lb/config", "bench", "cmd/postern/internal/demo"},
 	"cmd/postern/internal/demo": {"lb", "internal/pki"},
+
+	"examples/embedding/balancer": {"lb"},
+	"examples/embedding/listener": {"listener", "targetgroup", "trust"},
+	"examples/internal/story":     {"lb", "internal/pki"},
+	"examples/privatelink":        {},
+	"examples/target":             {},
 }
 
 // mayNotImport is what the packages of ours must not know of the standard library
