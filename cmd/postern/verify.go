@@ -20,6 +20,9 @@ type verifyCommand struct {
 
 // Run decides with the very code that a listener uses.
 func (c *verifyCommand) Run(s *streams) error {
+	if c.MaxDepth < 1 { // which Explain takes for its default
+		return unusable{fmt.Errorf("--max-depth is %d: give 1 to 10", c.MaxDepth)}
+	}
 	decision, err := lb.Explain(lb.ExplainOptions{
 		Bundle: c.TrustStore, Revocations: c.CRL, At: c.At, MaxDepth: c.MaxDepth, Chain: c.Chain,
 		IgnoreExpiry: c.IgnoreClientCertificateExpiry,

@@ -70,7 +70,9 @@ func Run(ctx context.Context, options Options) error {
 
 // show prints the commands, or runs them, once the load balancer answers.
 func (s *site) show(ctx context.Context, options Options) error {
-	if err := s.awaitReady(ctx); err != nil {
+	if err := s.awaitReady(ctx); err != nil && ctx.Err() != nil && !options.Once {
+		return nil // told to end before it was up, or another part failed
+	} else if err != nil {
 		return err
 	}
 	steps := s.steps()

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/postern-lb/postern/internal/pki"
+)
+
+// patience bounds the wait for a load balancer to be ready.
+const patience = 30 * time.Second
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"postern": main})
+}
+
+// TestScripts runs testdata/*.txt with this test binary as the command postern.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"addresses": addresses,
+			"appears":   appears,
+			"certify":   certify,
+			"exits":     exits,
+			"expand":    expand,
+			"ready":     ready,
+			"signal":    send,
+		},
+	})
+}
+
+// exits CODE COMMAND... wants that exit code.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	err = ts.Exec(args[1], args[2:]...)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// signal NAME sends SIGNAME to every command in the background.
+func send(ts *testscript.TestScript, _ bool, args []string) {
+	number := map[string]os.Signal{"HUP": syscall.SIGHUP, "TERM": syscall.SIGTERM}[args[0]]
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(number))
+	}
+}
+
+// appears FILE TEXT waits until the file holds the text.
+func appears(ts *testscript.TestScript, _ bool, args []string) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if data, err := os.ReadFile(ts.MkAbs(args[0])); err == nil && strings.Contains(string(data), args[1]) {
+			return
+		}
+	}
+	ts.Fatalf("%s does not hold %q after %v", args[0], args[1], patience)
+}
+
+// addresses NAME... sets each variable to an address that is free.
+func addresses(ts *testscript.TestScript, _ bool, names []string) {
+	for _, name := range names {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		defer ln.Close()
+		ts.Setenv(name, ln.Addr().String())
+	}
+}
+
+// expand FILE... replaces $NAME in files by the script's variables.
+func expand(ts *testscript.TestScript, _ bool, files []string) {
+	for _, file := range files {
+		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(os.Expand(ts.ReadFile(file), ts.Getenv)), 0o600))
+	}
+}
+
+// ready waits until the load balancer at $ADMIN says that it is.
+func ready(ts *testscript.TestScript, _ bool, _ []string) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		resp, err := http.Get("http://" + ts.Getenv("ADMIN") + "/readyz")
+		if err != nil {
+			continue
+		}
+		resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			return
+		}
+	}
+	ts.Fatalf("not ready after %v", patience)
+}
+
+// certify writes a root, an intermediate, a server and clients: alice is good, bob
+// revoked, carol expired and mallory another root's.
+func certify(ts *testscript.TestScript, _ bool, _ []string) {
+	root, stranger := pki.NewRoot("Root"), pki.NewRoot("Stranger")
+	ca := root.Intermediate("CA")
+	bob, server := ca.Client("bob"), ca.Server("localhost", "127.0.0.1")
+	for name, data := range map[string][]byte{
+		"root.pem": root.PEM(), "bundle.pem": append(root.PEM(), ca.PEM()...),
+		"partners.crl": ca.CRL(1, bob), "stranger.crl": stranger.CRL(1), "root.crl": pki.CRLPEM(root.CRL(1)),
+		"server.pem": server.ChainPEM(), "server-key.pem": server.KeyPEM(),
+		"alice.pem": ca.Client("alice").ChainPEM(), "bob.pem": bob.ChainPEM(),
+		"carol.pem": ca.Client("carol", pki.Expired).ChainPEM(), "mallory.pem": stranger.Client("alice").ChainPEM(),
+		"empty": nil, "noise": {0x30, 0x82, 0},
+	} {
+		ts.Check(os.WriteFile(ts.MkAbs(name), data, 0o600))
+	}
+}
