@@ -54,12 +54,12 @@ type conn struct {
 	verdict    *trust.Verdict // verify mode only
 	chain      string         // passthrough mode only: the certificates, encoded
 	presented  []*x509.Certificate
-	basis      basis     // what the verdict rests on
-	expires    time.Time // first end of a certificate in the verified chain; zero if there is none
+	basis      basis // what the verdict rests on
 	serverCert *tls.Certificate
 	sniMatched bool
 
 	// Safe for all.
+	expires    atomic.Int64 // first end of a certificate in the verified chain, as Unix time; 0 if there is none
 	requests   atomic.Int64
 	condemned  atomic.Bool // no longer trusted, or the process drains
 	active     atomic.Bool // net/http has a request in flight

@@ -84,7 +84,10 @@ func (l *Listener) Recheck() int {
 // CloseExpired is Recheck for those connections only in whose chain a
 // certificate has ended by now.
 func (l *Listener) CloseExpired(now time.Time) int {
-	return l.recheck(func(c *conn) bool { return !c.expires.IsZero() && now.After(c.expires) })
+	return l.recheck(func(c *conn) bool {
+		end := c.expires.Load()
+		return end != 0 && now.After(time.Unix(end, 0))
+	})
 }
 
 func (l *Listener) recheck(concerns func(*conn) bool) int {

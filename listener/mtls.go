@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/postern-lb/postern/crl"
 	"github.com/postern-lb/postern/trust"
@@ -87,7 +86,7 @@ func (c *conn) decide(cs tls.ConnectionState) error {
 	case ModeVerify:
 		c.verdict = m.Store.Verify(cs.PeerCertificates, m.Trust, c.policy.now())
 		if c.verdict.Accepted {
-			c.expires = firstEnd(c.verdict.Chain)
+			c.expires.Store(firstEnd(c.verdict.Chain))
 			return nil
 		}
 		if m.OnRefusal == RefuseForbidden {
@@ -116,12 +115,13 @@ func (c *conn) decidePassthrough(cs tls.ConnectionState) error {
 	return nil
 }
 
-// firstEnd returns when the first certificate of a chain ends.
-func firstEnd(chain []*x509.Certificate) time.Time {
-	var first time.Time
+// firstEnd returns when the first certificate of a chain ends, as Unix time; 0 if
+// the chain is empty.
+func firstEnd(chain []*x509.Certificate) int64 {
+	var first int64
 	for _, cert := range chain {
-		if first.IsZero() || cert.NotAfter.Before(first) {
-			first = cert.NotAfter
+		if end := cert.NotAfter.Unix(); first == 0 || end < first {
+			first = end
 		}
 	}
 	return first
@@ -137,11 +137,18 @@ func (p *Policy) recheck(c *conn) *trust.Verdict {
 	if p.mtls.Mode != ModeVerify || c.tc == nil {
 		return nil
 	}
-	if c.verdict != nil && !c.verdict.Accepted {
+	if c.verdict == nil {
+		return &trust.Verdict{
+			Reason: trust.UnmappedConnectionError,
+			Detail: "the connection was opened before its listener verified client certificates",
+		}
+	}
+	if !c.verdict.Accepted {
 		return nil // mode forbidden: it gets nothing but 403 anyway
 	}
 	verdict := p.mtls.Store.Verify(c.presented, p.mtls.Trust, p.now())
 	if verdict.Accepted {
+		c.expires.Store(firstEnd(verdict.Chain))
 		return nil
 	}
 	return verdict
