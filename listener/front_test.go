@@ -392,3 +392,9 @@ type flag struct{ atomic.Bool }
 
 func (f *flag) set()        { f.Store(true) }
 func (f *flag) isSet() bool { return f.Load() }
+
+// tls is a client that has not done its handshake yet.
+func (f *front) tls(cfg *tls.Config) *tls.Conn {
+	f.t.Helper()
+	return tls.Client(f.dial(), cfg)
+}
