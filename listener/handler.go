@@ -153,6 +153,9 @@ func (x *exchange) end() {
 		}
 		defer panic(http.ErrAbortHandler)
 	}
+	if x.body != nil {
+		x.body.close()
+	}
 	x.w.close()
 	x.finish()
 	x.p.accessLog.access(&x.entry)

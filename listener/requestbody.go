@@ -24,7 +24,7 @@ var errBodyClosed = errors.New("the request has been answered")
 
 // A requestBody is the body that goes to the target. It counts, gives each read
 // the idle timeout, and at the end passes the trailers on that may pass. The
-// transport's goroutine reads it; that of the request closes it.
+// transport's goroutine reads it; that of the request closes it, and nobody touches deadlines after that.
 type requestBody struct {
 	body    io.ReadCloser
 	control *http.ResponseController
@@ -37,7 +37,6 @@ type requestBody struct {
 	stalled  atomic.Bool
 	failed   atomic.Bool // the client went away in the middle
 	closed   atomic.Bool
-	closing  sync.Once
 	reading  sync.Mutex // held by Read
 }
 
@@ -109,17 +108,11 @@ func (b *requestBody) end(err error) error {
 	return err
 }
 
-// Close makes a read in progress return, and all that follow fail. On HTTP/1.1 the
-// body itself is left to net/http, which closes it behind the answer: the
-// client may be waiting for that before it sends the rest. Its connection is not
-// used again (see exchange.endsConnection). The transport closes the body too:
-// whoever is second waits for the first, since after the request nothing may
-// touch the deadlines.
-func (b *requestBody) Close() error {
-	b.closing.Do(b.close)
-	return nil
-}
-
+// close makes a read in progress return, and all that follow fail: the transport
+// may outlive the request, and ReverseProxy leaves the body open. On HTTP/1.1 net/http
+// itself reads on behind the answer, since the client may be waiting for that
+// before it sends the rest; its connection is not used again (see
+// exchange.endsConnection).
 func (b *requestBody) close() {
 	b.closed.Store(true)
 	switch {
@@ -134,3 +127,6 @@ func (b *requestBody) close() {
 		b.control.SetReadDeadline(time.Now().Add(bodyDiscardTime))
 	}
 }
+
+// Close implements io.Closer. The request's own goroutine calls close.
+func (b *requestBody) Close() error { return nil }
