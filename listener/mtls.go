@@ -134,14 +134,8 @@ func (p *Policy) recheck(c *conn) *trust.Verdict {
 		return &trust.Verdict{Detail: fmt.Sprintf("it was made by %s in mode %s, and the listener now speaks %s in mode %s",
 			c.policy.protocol, c.policy.mtls.Mode, p.protocol, p.mtls.Mode)}
 	}
-	if p.mtls.Mode != ModeVerify || c.tc == nil {
+	if p.mtls.Mode != ModeVerify {
 		return nil
-	}
-	if c.verdict == nil {
-		return &trust.Verdict{
-			Reason: trust.UnmappedConnectionError,
-			Detail: "the connection was opened before its listener verified client certificates",
-		}
 	}
 	if !c.verdict.Accepted {
 		return nil // mode forbidden: it gets nothing but 403 anyway
