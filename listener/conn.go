@@ -90,6 +90,15 @@ func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(struct{ io.Writer }{c.Conn}, r)
 }
 
+// CloseWrite lets net/http end an HTTP listener's connection so that its last
+// answer arrives.
+func (c *conn) CloseWrite() error {
+	if tcp, ok := c.raw.(*net.TCPConn); ok {
+		return tcp.CloseWrite()
+	}
+	return c.raw.Close()
+}
+
 func isAlert(b []byte) bool {
 	if len(b) < recordHeaderLen {
 		return false

@@ -56,7 +56,6 @@ type ConnEntry struct {
 	VPCEndpointID string // of PROXY protocol v2's AWS TLV
 	Resumed       bool   // the TLS session was resumed
 	MemoHit       bool   // the verdict came from the trust store's memo
-	RefusalID     string // the opaque id that the refused client was told
 	Detail        string // one sentence for a human why the client was refused
 }
 
@@ -124,7 +123,6 @@ func (e *ConnEntry) AppendJSON(b []byte) []byte {
 	b = appendJSONText(b, "vpce_id", e.VPCEndpointID, MaxLogToken)
 	b = appendJSONBool(b, "resumed", e.Resumed)
 	b = appendJSONBool(b, "memo_hit", e.MemoHit)
-	b = appendJSONText(b, "refusal_id", e.RefusalID, MaxLogToken)
 	b = appendJSONText(b, "detail", e.Detail, MaxLogDetail)
 	return append(b, '}')
 }

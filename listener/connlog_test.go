@@ -152,7 +152,7 @@ func decode(t testing.TB, line []byte) map[string]any {
 func TestConnEntryAppendJSON(t *testing.T) {
 	e := connEntry()
 	e.Listener, e.ServerName, e.VPCEndpointID = "front-door", "api.example", "vpce-08d2bf15fac5001c9"
-	e.Resumed, e.RefusalID, e.Detail = true, "r-1", "the \"leaf\" is\nodd"
+	e.Resumed, e.Detail = true, "the \"leaf\" is\nodd"
 	want := `{"timestamp":"2023-10-04T17:05:15.514108Z","client_ip":"203.0.113.1","client_port":36280,"listener_port":443,` +
 		`"tls_protocol":"TLSv1.2","tls_cipher":"ECDHE-RSA-AES128-GCM-SHA256","tls_handshake_latency":4.036,` +
 		`"leaf_client_cert_subject":"CN=amazondomains.com,O=endEntity,L=Seattle,ST=Washington,C=US",` +
@@ -160,7 +160,7 @@ func TestConnEntryAppendJSON(t *testing.T) {
 		`"leaf_client_cert_serial_number":"FEF257372D5C14D4","tls_verify_status":"Success",` +
 		`"conn_trace_id":"TID_3180a73013c8ca4bac2f731159d4b0fe","tls_keyexchange":"X25519MLKEM768",` +
 		`"elb":"app/my-loadbalancer/50dc6c495c0c9188","ip_address":"192.0.2.7","listener":"front-door","sni":"api.example",` +
-		`"vpce_id":"vpce-08d2bf15fac5001c9","resumed":true,"memo_hit":false,"refusal_id":"r-1",` +
+		`"vpce_id":"vpce-08d2bf15fac5001c9","resumed":true,"memo_hit":false,` +
 		`"detail":"the \"leaf\" is\u000aodd"}`
 	if got := string(e.AppendJSON(nil)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

@@ -41,7 +41,9 @@ func (c *conn) log(reason trust.Reason, err error) {
 	} else if reason != "" {
 		e.VerifyStatus = status
 	}
-	if err != nil {
+	if refused, ok := errors.AsType[*refusedError](err); ok {
+		e.Detail = refused.verdict.Detail
+	} else if err != nil {
 		e.Detail = err.Error()
 	}
 	p.connLog.connection(&e)
@@ -213,4 +215,21 @@ func (x *exchange) count() {
 		s.ELBStatus = e.ELBStatus
 	}
 	x.p.metrics.Request(&s)
+}
+
+// countInvalidHeaders counts a request that came with header names other than
+// letters, digits and hyphens (CloudWatch: DroppedInvalidHeaderRequestCount and
+// ForwardedInvalidHeaderRequestCount).
+func (x *exchange) countInvalidHeaders() {
+	for name := range x.r.Header {
+		if isPlainName(name) {
+			continue
+		}
+		if x.p.headers.dropInvalid {
+			x.p.metrics.InvalidHeadersDropped()
+		} else {
+			x.p.metrics.InvalidHeadersForwarded()
+		}
+		return
+	}
 }

@@ -72,7 +72,6 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
 	out.URL.RawQuery = in.URL.RawQuery              // as sent; ReverseProxy would tidy it
 	keepForwarded(out.Header, in.Header)
 	x.connectionHeaders().Set(out.Header)
-	x.entry.TraceID = SetTraceID(out.Header, x.began, newTraceRandom())
 	out.Host = TargetHost(HostChoice{
 		Header: in.Host, Authority: in.URL.Host, Port: uint16(x.c.port()),
 		Preserve: x.p.preserveHost, Fallback: x.c.local.Addr().String(),

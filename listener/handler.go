@@ -66,8 +66,10 @@ func (x *exchange) serve() {
 		return
 	}
 	upgrade := upgradeOf(x.r)
+	x.countInvalidHeaders()
 	x.p.headers.Sanitize(x.r.Header)
 	restoreUpgrade(x.r.Header, upgrade)
+	x.entry.TraceID = SetTraceID(x.r.Header, x.began, newTraceRandom())
 
 	rule := x.p.rules.Match(x.r, x.c.client.Addr())
 	x.entry.MatchedRule = rule.Priority
