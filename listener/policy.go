@@ -17,7 +17,6 @@ const (
 	DefaultClientHello     = 5 * time.Second
 	DefaultHandshake       = 10 * time.Second
 	DefaultRequestHeaders  = 20 * time.Second
-	DefaultDrain           = 30 * time.Second
 	DefaultMaxConnections  = 50_000
 )
 
@@ -28,7 +27,7 @@ type Timeouts struct {
 	RequestHeaders time.Duration // from a request's first byte to its last header
 	Idle           time.Duration // between bytes, on either side
 	KeepAlive      time.Duration // age after which a connection takes one more request
-	Drain          time.Duration // how long requests in flight may go on at shutdown
+	Drain          time.Duration // how long requests in flight may go on at shutdown; 0 cuts them at once
 }
 
 // Config says everything about one listener. [Compile] checks it; the zero value
