@@ -82,14 +82,6 @@ func (c *conn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// ReadFrom lets net/http use the socket's own ReadFrom on HTTP listeners.
-func (c *conn) ReadFrom(r io.Reader) (int64, error) {
-	if rf, ok := c.Conn.(io.ReaderFrom); ok {
-		return rf.ReadFrom(r)
-	}
-	return io.Copy(struct{ io.Writer }{c.Conn}, r)
-}
-
 // CloseWrite lets net/http end an HTTP listener's connection so that its last
 // answer arrives.
 func (c *conn) CloseWrite() error {
