@@ -81,7 +81,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// edit replaces text in the config.
+// edit replaces text in the config; TARGET is as in configure.
 func (s *site) edit(old, replacement string) {
 	s.t.Helper()
 	data, err := os.ReadFile(s.path("postern.yaml"))
@@ -89,7 +89,8 @@ func (s *site) edit(old, replacement string) {
 	if !strings.Contains(string(data), old) {
 		s.t.Fatalf("the config has no %q", old)
 	}
-	s.write("postern.yaml", []byte(strings.Replace(string(data), old, replacement, 1)))
+	text := strings.Replace(string(data), old, replacement, 1)
+	s.write("postern.yaml", []byte(strings.ReplaceAll(text, "TARGET", s.target.Listener.Addr().String())))
 }
 
 func wantFaults(t *testing.T, err error, parts []string) {

@@ -80,8 +80,7 @@ func (s *site) write(name string, data []byte) {
 	check(s.t, os.Rename(temporary, s.path(name)))
 }
 
-// configure writes postern.yaml. TARGET stands for the target's address and FREE
-// for the address of a port that was free just now.
+// configure writes postern.yaml. TARGET stands for the target's address.
 func (s *site) configure(text string) {
 	s.t.Helper()
 	text = strings.ReplaceAll(text, "TARGET", s.target.Listener.Addr().String())
