@@ -34,6 +34,7 @@ func TestScripts(t *testing.T) {
 			"certify":   certify,
 			"exits":     exits,
 			"expand":    expand,
+			"hold":      hold,
 			"ready":     ready,
 			"signal":    send,
 		},
@@ -91,19 +92,31 @@ func expand(ts *testscript.TestScript, _ bool, files []string) {
 	}
 }
 
-// ready waits until the load balancer at $ADMIN says that it is.
-func ready(ts *testscript.TestScript, _ bool, _ []string) {
+// hold opens a connection to an address and leaves it open, silent.
+func hold(ts *testscript.TestScript, _ bool, args []string) {
+	c, err := net.Dial("tcp", args[0])
+	ts.Check(err)
+	ts.Defer(func() { c.Close() })
+}
+
+// ready waits until the load balancer at $ADMIN says that it is; with ! until it
+// says that it is not, because it drains.
+func ready(ts *testscript.TestScript, not bool, _ []string) {
+	want := http.StatusOK
+	if not {
+		want = http.StatusServiceUnavailable
+	}
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		resp, err := http.Get("http://" + ts.Getenv("ADMIN") + "/readyz")
 		if err != nil {
 			continue
 		}
 		resp.Body.Close()
-		if resp.StatusCode == http.StatusOK {
+		if resp.StatusCode == want {
 			return
 		}
 	}
-	ts.Fatalf("not ready after %v", patience)
+	ts.Fatalf("/readyz has not answered %d after %v", want, patience)
 }
 
 // certify writes a root, an intermediate, a server and clients: alice is good, bob
