@@ -203,7 +203,10 @@ func newServing(l *Listener, s serverSettings) *serving {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(s.http2)
 	server := &http.Server{
-		Handler:           http.HandlerFunc(l.serveHTTP),
+		Handler: http.HandlerFunc(l.serveHTTP),
+		// Or net/http would answer "OPTIONS *" itself, past rules and mutual TLS.
+		DisableGeneralOptionsHandler: true,
+
 		ReadHeaderTimeout: s.requestHeaders,
 		IdleTimeout:       s.idle,
 		MaxHeaderBytes:    maxHeaderBytes,
