@@ -163,7 +163,9 @@ func webIdle(idle time.Duration) func(*Config) {
 // webTarget starts an HTTP/1.1 target and returns its address.
 func webTarget(t testing.TB, handler http.HandlerFunc) string {
 	t.Helper()
-	server := httptest.NewServer(handler)
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.DisableGeneralOptionsHandler = true
+	server.Start()
 	t.Cleanup(server.Close)
 	return server.Listener.Addr().String()
 }
@@ -231,16 +233,30 @@ func (w *web) request(method, path string, body io.Reader) *http.Request {
 // dial opens a raw connection, under TLS with HTTP/1.1 if the listener has TLS.
 func (w *web) dial() net.Conn {
 	w.t.Helper()
-	raw, err := net.Dial("tcp", w.addr)
+	if w.l.policy.Load().protocol == ProtocolHTTPS {
+		return w.dialTLS(w.clientTLS())
+	}
+	return w.dialTCP()
+}
+
+func (w *web) dialTCP() net.Conn {
+	w.t.Helper()
+	conn, err := net.Dial("tcp", w.addr)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(func() { raw.Close() })
-	raw.SetDeadline(time.Now().Add(webWait))
-	if w.l.policy.Load().protocol != ProtocolHTTPS {
-		return raw
+	w.t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(webWait))
+	return conn
+}
+
+func (w *web) dialTLS(cfg *tls.Config) net.Conn {
+	w.t.Helper()
+	conn := tls.Client(w.dialTCP(), cfg)
+	if err := conn.Handshake(); err != nil {
+		w.t.Fatal(err)
 	}
-	return tls.Client(raw, w.clientTLS())
+	return conn
 }
 
 // raw sends bytes on a connection of their own and returns the first answer.
