@@ -141,8 +141,14 @@ func (p *Policy) recheck(c *conn) *trust.Verdict {
 		return nil // mode forbidden: it gets nothing but 403 anyway
 	}
 	verdict := p.mtls.Store.Verify(c.presented, p.mtls.Trust, p.now())
-	if verdict.Accepted {
+	switch {
+	case verdict.Accepted:
 		c.expires.Store(firstEnd(verdict.Chain))
+		return nil
+	case verdict.Busy:
+		// A flood of strangers must not cost a known client its connection. The look
+		// at expired chains, a second from now, asks again.
+		c.expires.Store(p.now().Unix() - 1)
 		return nil
 	}
 	return verdict

@@ -29,6 +29,9 @@ type Verdict struct {
 	// Identity describes the leaf. A refusal has it, without Identity.Leaf, if
 	// a leaf of tolerable size was presented.
 	Identity *Identity
+	// Busy says that nothing was found out: too many verifications were under
+	// way. The reason is then UnmappedConnectionError.
+	Busy bool
 	// MemoHit says that an earlier, equal handshake was remembered.
 	MemoHit bool
 }

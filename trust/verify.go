@@ -97,7 +97,9 @@ func refuseSearch(err error) *Verdict {
 		return refuse(ClientCertUntrusted, u.index, "%s", u.detail)
 	}
 	if errors.Is(err, errBusy) {
-		return refuse(UnmappedConnectionError, -1, "too many verifications were under way; the client may try again")
+		v := refuse(UnmappedConnectionError, -1, "too many verifications were under way; the client may try again")
+		v.Busy = true
+		return v
 	}
 	return refuse(ClientCertInvalid, 0, "judging the certificate went wrong in the X.509 library; the program's log has the cause")
 }
