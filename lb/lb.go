@@ -117,7 +117,8 @@ func newLoadBalancer(options Options) (*LoadBalancer, error) {
 func (b *LoadBalancer) Run(ctx context.Context) error {
 	defer b.close()
 	defer b.applied.end()
-	ctx, cancel := context.WithCancel(ctx)
+	told := ctx
+	ctx, cancel := context.WithCancel(context.WithoutCancel(told))
 	defer cancel()
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBackground()
@@ -130,9 +131,11 @@ func (b *LoadBalancer) Run(ctx context.Context) error {
 	go func() { defer close(adminDone); b.admin.run(background) }()
 
 	b.ready.Store(true)
-	defer context.AfterFunc(ctx, func() { b.ready.Store(false) })()
+	// Whoever asks must not be told of readiness when a socket is closed already.
+	defer context.AfterFunc(told, func() { b.ready.Store(false); cancel() })()
 	b.logger.Info("serving", "config", b.path, "listeners", b.runtime.addresses(), "admin", b.AdminAddress())
 	err := b.runtime.run(ctx)
+	b.ready.Store(false)
 	cancel()
 	tasks.Wait()
 	// The admin side outlives the listeners, so that a drain can be watched.
