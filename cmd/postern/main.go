@@ -48,10 +48,15 @@ func (u unusable) Unwrap() error { return u.error }
 var errNo = errors.New("the answer is no")
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	// A second signal finds nobody who waits for it and ends the process at once.
-	context.AfterFunc(ctx, stop)
+	ctx, cancel := context.WithCancel(context.Background())
+	ends := make(chan os.Signal, 1)
+	signal.Notify(ends, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		<-ends
+		// A second signal finds nobody who waits for it and ends the process at once.
+		signal.Stop(ends)
+		cancel()
+	}()
 	os.Exit(execute(&streams{ctx, os.Stdout, os.Stderr}, os.Args[1:]))
 }
 
