@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/postern-lb/postern/internal/pki"
+	"github.com/postern-lb/postern/trust"
 )
 
 func TestMetrics(t *testing.T) {
@@ -42,7 +43,7 @@ func TestMetrics(t *testing.T) {
 	for _, line := range []string{
 		`postern_crl_entries{issuer="CN=Test CA,O=Postern",list="0",trust_store="partners"} 1`,
 		fmt.Sprintf(`postern_trust_store_certificate_expiry_timestamp_seconds{serial_number="%s",subject="CN=Test CA,O=Postern",trust_store="partners"} %v`,
-			strings.ToUpper(s.ca.Cert.SerialNumber.Text(16)), float64(s.ca.Cert.NotAfter.Unix())),
+			trust.NewIdentity(s.ca.Cert).Serial, float64(s.ca.Cert.NotAfter.Unix())),
 		`postern_trust_store_memo_misses_total{trust_store="partners"} 2`,
 		`postern_reloads_total{outcome="applied"} 1`,
 		`reason="ClientCertCrlHit"`,
