@@ -18,6 +18,7 @@ type roster struct {
 	algorithm   Algorithm
 	candidates  []candidate
 	totalWeight uint64
+	sameWeight  bool // of all candidates; then drawing one needs no search
 	failOpen    bool
 	notInUse    bool
 	idleTimeout time.Duration
@@ -33,6 +34,9 @@ func (r *roster) pick(turn uint64) *target {
 	case LeastOutstandingRequests:
 		return leastOutstanding(r.candidates, turn)
 	case WeightedRandom:
+		if r.sameWeight {
+			return r.candidates[rand.IntN(len(r.candidates))].target
+		}
 		return weighted(r.candidates, rand.Uint64N(r.totalWeight))
 	default:
 		return roundRobin(r.candidates, turn)
@@ -80,7 +84,7 @@ func weighted(candidates []candidate, point uint64) *target {
 // target is not healthy, so a group whose targets were never checked fails open.
 // Targets whose checks are switched off count as healthy.
 func newRoster(cfg *Config, targets []*target) *roster {
-	r := &roster{algorithm: cfg.Algorithm, notInUse: cfg.NotInUse, idleTimeout: cfg.IdleTimeout}
+	r := &roster{algorithm: cfg.Algorithm, notInUse: cfg.NotInUse, idleTimeout: cfg.IdleTimeout, sameWeight: true}
 	if cfg.NotInUse {
 		return r
 	}

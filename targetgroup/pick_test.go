@@ -75,9 +75,13 @@ func TestWeightedTakesShares(t *testing.T) {
 			t.Errorf("point %d: wrong target", point)
 		}
 	}
-	for i, n := range counts(testRoster(WeightedRandom, targets), targets, 3000) {
-		if n < 800 || n > 1200 { // 1000 give or take 7.7 standard deviations
-			t.Errorf("target %d picked %d times of 3000, want about 1000", i, n)
+	searching := testRoster(WeightedRandom, targets)
+	searching.sameWeight = false
+	for name, r := range map[string]*roster{"drawn": testRoster(WeightedRandom, targets), "searched": searching} {
+		for i, n := range counts(r, targets, 3000) {
+			if n < 800 || n > 1200 { // 1000 give or take 7.7 standard deviations
+				t.Errorf("%s: target %d picked %d times of 3000, want about 1000", name, i, n)
+			}
 		}
 	}
 }
