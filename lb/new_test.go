@@ -2,6 +2,7 @@ package lb_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/postern-lb/postern/internal/pki"
 	"github.com/postern-lb/postern/lb"
 	"github.com/postern-lb/postern/lb/config"
+	"github.com/postern-lb/postern/targetgroup"
 )
 
 // TestNewRefuses spoils one thing of a good site at a time. The error must name
@@ -150,6 +152,23 @@ trust_stores:
 			t.Errorf("a fault without its place: %v", f)
 		}
 	}
+}
+
+// TestNewRefusesTooManyTargets holds that the one limit, package targetgroup's, is
+// reported with its place in the file.
+func TestNewRefusesTooManyTargets(t *testing.T) {
+	s := newSite(t)
+	var targets strings.Builder
+	for i := range targetgroup.MaxTargets + 1 {
+		fmt.Fprintf(&targets, "{address: '127.0.0.1:%d'}, ", i+1)
+	}
+	s.configure(strings.Replace(verifying("127.0.0.1:0"), "{address: TARGET}", targets.String(), 1))
+	_, err := lb.New(s.options())
+	faults, _ := errors.AsType[config.Errors](err)
+	if len(faults) != 1 || faults[0].Line == 0 {
+		t.Fatalf("got %v", err)
+	}
+	wantFaults(t, err, []string{"target_groups[0].targets: a group may have 1000 targets, this one has 1001"})
 }
 
 func TestNewReportsBusyAddresses(t *testing.T) {

@@ -8,7 +8,8 @@ import (
 )
 
 // Limits of one file. Where ALB has an adjustable quota (ALB, "Quotas for your
-// Application Load Balancers"), ours is well above it.
+// Application Load Balancers"), ours is well above it. What one listener rule or
+// one target group may hold is limited by the packages that these belong to.
 const (
 	// MaxListeners bounds listeners; ALB's quota is 50.
 	MaxListeners = 1_000
@@ -16,8 +17,6 @@ const (
 	MaxRules = 10_000
 	// MaxTargetGroups bounds target groups; ALB's quota is 100 a load balancer.
 	MaxTargetGroups = 3_000
-	// MaxTargets bounds the targets of one group; ALB's quota is 1000.
-	MaxTargets = 10_000
 	// MaxTrustStores bounds trust stores; ALB's quota is 20.
 	MaxTrustStores = 1_000
 	// MaxRevocations bounds the CRL files of one trust store; ALB's quota is 30.
@@ -139,8 +138,8 @@ func (v *validator) targetGroups() {
 	v.names("target_groups", names)
 }
 
+// targets checks the addresses of one group; package targetgroup counts them.
 func (v *validator) targets(path string, targets []Target) {
-	v.atMost(path, len(targets), MaxTargets)
 	first := make(map[address]int, len(targets))
 	for i, t := range targets {
 		at := fault.Index(path, i) + ".address"
