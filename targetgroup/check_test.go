@@ -190,6 +190,9 @@ func TestChecksSwitchedOff(t *testing.T) {
 	if err := g.Update(cfg); err != nil || states(g) != "unused" {
 		t.Errorf("%s %v, want unused", states(g), err)
 	}
+	if status, _, err := get(g, 1); status != 200 || err != nil {
+		t.Errorf("a late request got %d %v, want 200", status, err)
+	}
 	time.Sleep(100 * time.Millisecond)
 	if n := checks.Load(); n != 0 {
 		t.Errorf("%d checks, want none", n)

@@ -69,7 +69,8 @@ type Config struct {
 	// and ALB's fixed value 10 s, at most 60 s.
 	ConnectTimeout time.Duration
 	// NotInUse says that no listener routes to the group: its targets are unused,
-	// are not checked, and requests get 503.
+	// are not checked, and requests get 503. If the group was in use before an
+	// Update, requests that are late are served as they would have been then.
 	NotInUse bool
 
 	// Metrics counts the group's traffic; nil counts nothing.

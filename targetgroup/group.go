@@ -197,7 +197,11 @@ func (g *Group) deregister(now time.Time, gone []*target) []*target {
 
 // publish makes the roster of the present health; the caller holds mu.
 func (g *Group) publish() {
-	g.roster.Store(newRoster(&g.cfg, g.targets))
+	if last := g.roster.Load(); g.cfg.NotInUse && last != nil && !last.notInUse {
+		g.roster.Store(last.retire(&g.cfg, g.targets))
+	} else {
+		g.roster.Store(newRoster(&g.cfg, g.targets))
+	}
 	healthy, unhealthy := 0, 0
 	for _, t := range g.targets {
 		switch t.health.State {

@@ -2,6 +2,7 @@ package targetgroup
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -103,6 +104,20 @@ func newRoster(cfg *Config, targets []*target) *roster {
 		r.totalWeight += equalWeight
 	}
 	return r
+}
+
+// retire makes a roster for a group that goes out of use. Requests may still be on
+// their way to it by rules of before, and these find the targets that it had then,
+// but for those that are gone. Nobody is checked any more, so health stays as it was.
+func (r *roster) retire(cfg *Config, targets []*target) *roster {
+	out := &roster{algorithm: cfg.Algorithm, idleTimeout: cfg.IdleTimeout, sameWeight: r.sameWeight, failOpen: r.failOpen}
+	for _, c := range r.candidates {
+		if slices.Contains(targets, c.target) {
+			out.candidates = append(out.candidates, c)
+			out.totalWeight += c.weight
+		}
+	}
+	return out
 }
 
 // equalWeight is the weight of every target, as ALB's is without anomaly mitigation.

@@ -130,6 +130,26 @@ func TestFailOpen(t *testing.T) {
 	}
 }
 
+// TestRetire takes a group of a healthy, an unhealthy and a removed target out of
+// use: late requests go where the healthy one is still registered.
+func TestRetire(t *testing.T) {
+	targets := testTargets(0, 0, 0)
+	targets[1].health.State = Unhealthy
+	cfg := Config{NotInUse: true}.WithDefaults()
+	r := testRoster(RoundRobin, targets).retire(&cfg, targets[:2])
+	for turn := range uint64(4) {
+		if got := r.pick(turn); got != targets[0] {
+			t.Errorf("turn %d: another target than the healthy one", turn)
+		}
+	}
+	if r.notInUse || r.totalWeight != 1 {
+		t.Errorf("not in use %v, total weight %d", r.notInUse, r.totalWeight)
+	}
+	if got := r.retire(&cfg, nil).pick(0); got != nil {
+		t.Error("a target that is gone was picked")
+	}
+}
+
 func TestPickAllocatesNothing(t *testing.T) {
 	for _, algorithm := range []Algorithm{RoundRobin, LeastOutstandingRequests, WeightedRandom} {
 		r := testRoster(algorithm, testTargets(1, 2, 3))
