@@ -67,3 +67,33 @@ func (s *site) mutate(address string, i int) {
 		s.configure(strings.ReplaceAll(verifying(address), "app", fmt.Sprintf("app-%d", i)))
 	}
 }
+
+// TestReloadsLoseNoRequestOfAGroupOutOfUse takes the only action that forwards to
+// a target group away and brings it back. Requests are answered by the one
+// or by the other action; none finds the group closed behind an action that is
+// still in force.
+func TestReloadsLoseNoRequestOfAGroupOutOfUse(t *testing.T) {
+	s, address := newSite(t), freeAddress(t)
+	forwarding := "listeners:\n  - {name: front, address: '" + address + "', protocol: HTTP, default_actions: [ACTION]}\n" + parts
+	configure := func(action string) { s.configure(strings.Replace(forwarding, "ACTION", action, 1)) }
+	configure("{forward: {target_groups: [{name: app}]}}")
+	r := s.start()
+	var stop atomic.Bool
+	var clients sync.WaitGroup
+	for range trafficClients {
+		client := s.client(nil)
+		clients.Go(func() {
+			for !stop.Load() && !t.Failed() {
+				if status, body := get(client, "http://"+address+"/"); status != 200 && status != 204 {
+					t.Errorf("a request was lost: status %d, %s", status, body)
+				}
+			}
+		})
+	}
+	for i := 0; i < trafficReloads && !t.Failed(); i++ {
+		configure([]string{"{fixed_response: {status_code: 204}}", "{forward: {target_groups: [{name: app}]}}"}[i%2])
+		r.reload(t)
+	}
+	stop.Store(true)
+	clients.Wait()
+}
