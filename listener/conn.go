@@ -130,6 +130,7 @@ func connOf(nc net.Conn) *conn {
 }
 
 // addrPort reads a net.Addr of a TCP socket; IPv4-mapped addresses are unmapped.
+// Of any other it is the zero value, which no trusted source contains.
 func addrPort(a net.Addr) netip.AddrPort {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {

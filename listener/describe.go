@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/postern-lb/postern/targetgroup"
 	"github.com/postern-lb/postern/trust"
 )
 
@@ -157,7 +158,7 @@ func certificateName(c *conn) string {
 func (x *exchange) entryType() string {
 	secure := x.c.tc != nil
 	switch {
-	case IsGRPC(x.r):
+	case targetgroup.IsGRPC(x.r):
 		return TypeGRPCS
 	case x.r.ProtoMajor == 2:
 		return TypeH2

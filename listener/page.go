@@ -4,15 +4,14 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
+
+	"github.com/postern-lb/postern/targetgroup"
 )
 
-// Statuses of ALB's own that net/http has no name for (ALB, "Troubleshoot your
-// Application Load Balancers").
-const (
-	StatusTooManyForwarded = 463 // X-Forwarded-For holds more than MaxForwardedFor addresses
-	StatusProtocolMismatch = 464 // the request's protocol version is not the target group's
-)
+// StatusTooManyForwarded answers a request whose X-Forwarded-For holds more than
+// MaxForwardedFor addresses (ALB, "Troubleshoot your Application Load Balancers").
+// ALB's other statuses of its own are package targetgroup's.
+const StatusTooManyForwarded = 463
 
 // serverName is the Server header of everything that ALB answers itself.
 const serverName = "awselb/2.0"
@@ -67,7 +66,7 @@ func pageTitle(status int) string {
 // is empty for 464. A status that ALB has no words for is titled with the bare
 // number.
 func Page(status int) string {
-	if status == StatusProtocolMismatch {
+	if status == targetgroup.StatusVersionMismatch {
 		return ""
 	}
 	title := pageTitle(status)
@@ -84,7 +83,7 @@ func Page(status int) string {
 func WritePage(w http.ResponseWriter, r *http.Request, status int, p *ResponsePolicy) {
 	h := w.Header()
 	beginResponse(h, r, p)
-	if IsGRPC(r) {
+	if targetgroup.IsGRPC(r) {
 		h.Set("Content-Type", "application/grpc")
 		h.Set("Content-Length", "0")
 		h.Set("Grpc-Status", "14")
@@ -122,24 +121,6 @@ func WriteForbidden(w http.ResponseWriter, r *http.Request, requestID string, p 
 	if r.Method != http.MethodHead {
 		io.WriteString(w, forbiddenBody) // an error means that the client is gone
 	}
-}
-
-// IsGRPC reports whether r is a gRPC call: HTTP/2 with a gRPC content type
-// (application/grpc, application/grpc+proto, …; application/grpc-web is not).
-func IsGRPC(r *http.Request) bool {
-	if r.ProtoMajor != 2 {
-		return false
-	}
-	values := r.Header["Content-Type"]
-	if len(values) == 0 {
-		return false
-	}
-	const name = "application/grpc"
-	value := values[0]
-	if len(value) < len(name) || !strings.EqualFold(value[:len(name)], name) {
-		return false
-	}
-	return len(value) == len(name) || strings.IndexByte("+; ", value[len(name)]) >= 0
 }
 
 // beginResponse sets the headers that every response of the load balancer's own

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/postern-lb/postern/targetgroup"
 )
 
 // TestPageBytes compares with a page as captured, and the others by their length,
@@ -96,7 +98,7 @@ func TestWritePage(t *testing.T) {
 
 func TestWritePage464(t *testing.T) {
 	response, body := answer(t, ruleRequest("GET", "a.com", "/"), false, func(w http.ResponseWriter, r *http.Request) {
-		WritePage(w, r, StatusProtocolMismatch, nil)
+		WritePage(w, r, targetgroup.StatusVersionMismatch, nil)
 	})
 	if _, ok := response.Header["Content-Type"]; ok || response.StatusCode != 464 || body != "" || response.ContentLength != 0 {
 		t.Errorf("%v %q", response, body)
@@ -110,16 +112,6 @@ func TestWritePageGRPC(t *testing.T) {
 	if response.StatusCode != 502 || body != "" || h.Get("Content-Type") != "application/grpc" || h.Get("Grpc-Status") != "14" ||
 		h.Get("Grpc-Message") != "unavailable" || h.Get("Content-Length") != "0" || h.Get("Server") != "awselb/2.0" {
 		t.Errorf("%v %q", response, body)
-	}
-	for contentType, want := range map[string]bool{
-		"application/grpc": true, "Application/GRPC; a=b": true, "application/grpc-web": false, "application/grpcx": false, "text/html": false,
-	} {
-		if got := IsGRPC(&http.Request{ProtoMajor: 2, Header: http.Header{"Content-Type": {contentType}}}); got != want {
-			t.Errorf("IsGRPC of %q = %v", contentType, got)
-		}
-	}
-	if IsGRPC(&http.Request{ProtoMajor: 1, Header: http.Header{"Content-Type": {"application/grpc"}}}) {
-		t.Error("HTTP/1.1 is taken for gRPC")
 	}
 }
 

@@ -147,7 +147,7 @@ func (p *ProxyProtocol) Required() bool { return len(p.trusted) > 0 }
 // error is a [*ProxyError]; raw is then still open and the caller closes it,
 // without sending anything.
 func (p *ProxyProtocol) Accept(raw net.Conn) (net.Conn, ProxyInfo, error) {
-	info := ProxyInfo{Source: proxyAddrPort(raw.RemoteAddr()), Destination: proxyAddrPort(raw.LocalAddr())}
+	info := ProxyInfo{Source: addrPort(raw.RemoteAddr()), Destination: addrPort(raw.LocalAddr())}
 	if !p.Required() {
 		return raw, info, nil
 	}
@@ -206,17 +206,6 @@ func (c *proxiedConn) LocalAddr() net.Addr  { return net.TCPAddrFromAddrPort(c.i
 
 // NetConn returns the connection to the load balancer, as [tls.Conn.NetConn] does.
 func (c *proxiedConn) NetConn() net.Conn { return c.Conn }
-
-// proxyAddrPort returns the zero value, which no block contains, for addresses that
-// are not TCP.
-func proxyAddrPort(addr net.Addr) netip.AddrPort {
-	tcp, ok := addr.(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	ap := tcp.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-}
 
 func proxyError(reason ProxyReason, format string, args ...any) *ProxyError {
 	return &ProxyError{reason, fmt.Errorf(format, args...)}

@@ -60,7 +60,7 @@ func (info *ProxyInfo) apply(header []byte) error {
 	if !ok {
 		return fmt.Errorf("transport 0x%02x is not TCP", byte(h.TransportProtocol))
 	}
-	info.Source, info.Destination = proxyAddrPort(source), proxyAddrPort(destination)
+	info.Source, info.Destination = addrPort(source), addrPort(destination)
 	tlvs, err := h.TLVs()
 	if err != nil {
 		return err

@@ -158,3 +158,16 @@ func TestGRPCHealthCheck(t *testing.T) {
 		})
 	}
 }
+
+func TestIsGRPC(t *testing.T) {
+	for contentType, want := range map[string]bool{
+		"application/grpc": true, "Application/GRPC; a=b": true, "application/grpc-web": false, "application/grpcx": false, "text/html": false,
+	} {
+		if got := targetgroup.IsGRPC(&http.Request{ProtoMajor: 2, Header: http.Header{"Content-Type": {contentType}}}); got != want {
+			t.Errorf("IsGRPC of %q = %v", contentType, got)
+		}
+	}
+	if targetgroup.IsGRPC(&http.Request{ProtoMajor: 1, Header: http.Header{"Content-Type": {"application/grpc"}}}) {
+		t.Error("HTTP/1.1 is taken for gRPC")
+	}
+}

@@ -167,14 +167,15 @@ func accepts(version ProtocolVersion, req *http.Request) bool {
 	case HTTP2:
 		return req.ProtoMajor >= 2
 	default:
-		return !isGRPC(req)
+		return !IsGRPC(req)
 	}
 }
 
-// isGRPC reports whether a request is a gRPC call: HTTP/2 (or later) with the content type
-// application/grpc, alone or with a "+" or ";" suffix. gRPC-Web has another
-// content type, which only begins alike, and is ordinary HTTP.
-func isGRPC(req *http.Request) bool {
+// IsGRPC reports whether a request is a gRPC call: HTTP/2 or later with the content
+// type application/grpc, alone or with a suffix that begins with "+", ";" or a
+// blank. gRPC-Web has another content type, which only begins alike, and is
+// ordinary HTTP.
+func IsGRPC(req *http.Request) bool {
 	if req.ProtoMajor < 2 {
 		return false
 	}
@@ -187,8 +188,7 @@ func isGRPC(req *http.Request) bool {
 	if len(t) < len(prefix) || !strings.EqualFold(t[:len(prefix)], prefix) {
 		return false
 	}
-	rest := t[len(prefix):]
-	return rest == "" || rest[0] == '+' || rest[0] == ';' || rest[0] == ' '
+	return len(t) == len(prefix) || strings.IndexByte("+; ", t[len(prefix)]) >= 0
 }
 
 func closeBody(req *http.Request) {
