@@ -75,8 +75,9 @@ func (l *live) drained() <-chan struct{} {
 // Recheck decides again about the client of every open connection, under the
 // policy that is in force now, and closes those that are no longer accepted:
 // idle ones at once, the others as soon as their response is out (HTTP/2: after
-// GOAWAY) and within recheckGrace in any case. Package lb calls it after a trust
-// store or a revocation list has changed. It returns how many were closed.
+// GOAWAY) and within recheckGrace in any case. It returns how many were closed.
+// [Listener.Apply] ends with it; a program that publishes a trust store or a
+// revocation list without applying a policy calls it.
 func (l *Listener) Recheck() int {
 	return l.recheck(func(*conn) bool { return true })
 }

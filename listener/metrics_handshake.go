@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/postern-lb/postern/trust"
 )
 
 // Outcomes of a TLS handshake, for [ListenerMetrics.HandshakeDone].
@@ -21,7 +23,6 @@ const (
 	FailedNotTLS        = "NotTLS"        // what came was no TLS record
 	FailedVersion       = "Version"       // no version of TLS in common
 	FailedCipher        = "Cipher"        // no cipher suite or group in common
-	FailedServerName    = "ServerName"    // the server name is not acceptable
 	FailedClientAlert   = "ClientAlert"   // the client sent an alert: it distrusts us, say
 	FailedProxyProtocol = "ProxyProtocol" // the PROXY protocol header is missing or wrong
 	FailedClientHello   = "ClientHello"   // the first message is too large or malformed
@@ -36,26 +37,17 @@ const otherReason = "other"
 // required. In the log it has ALB's UnmappedConnectionError.
 const refusedMissing = "ClientCertMissing"
 
-// refusalReasons are the codes of ALB's list and, last, one that ALB lacks.
-var refusalReasons = [...]string{
-	"ClientCertMaxChainDepthExceeded",
-	"ClientCertMaxSizeExceeded",
-	"ClientCertCrlHit",
-	"ClientCertCrlProcessingError",
-	"ClientCertUntrusted",
-	"ClientCertNotYetValid",
-	"ClientCertExpired",
-	"ClientCertTypeUnsupported",
-	"ClientCertInvalid",
-	"ClientCertPurposeInvalid",
-	"ClientCertRejected",
-	"UnmappedConnectionError",
-	"ClientCertIncompatible",
-	refusedMissing,
+// refusalReasons are the codes of ALB's list and one that ALB lacks.
+func refusalReasons() []string {
+	reasons := []string{refusedMissing}
+	for _, reason := range trust.Reasons() {
+		reasons = append(reasons, string(reason))
+	}
+	return reasons
 }
 
 var failureReasons = [...]string{
-	FailedTimeout, FailedClosed, FailedNotTLS, FailedVersion, FailedCipher, FailedServerName,
+	FailedTimeout, FailedClosed, FailedNotTLS, FailedVersion, FailedCipher,
 	FailedClientAlert, FailedProxyProtocol, FailedClientHello, FailedUnmapped,
 }
 
@@ -112,7 +104,7 @@ func (m *handshakeMetrics) listener(name string) listenerHandshakes {
 	}
 	return listenerHandshakes{
 		accepted: m.total.WithLabelValues(name, HandshakeAccepted, ""),
-		refused:  byReason(HandshakeRefused, refusalReasons[:]),
+		refused:  byReason(HandshakeRefused, refusalReasons()),
 		failed:   byReason(HandshakeFailed, failureReasons[:]),
 		duration: m.duration.WithLabelValues(name),
 		resumed:  m.resumed.WithLabelValues(name),
