@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/postern-lb/postern/internal/fault"
 )
 
 // DefaultSecurityPolicy is used by a listener that names none. It is what ALB's
@@ -96,31 +98,9 @@ func nearestSecurityPolicy(name string) string {
 	}
 	best, fewest := DefaultSecurityPolicy, len(want)
 	for _, candidate := range SecurityPolicyNames() {
-		if d := editDistance(want, strings.ToLower(candidate)); d < fewest {
+		if d := fault.EditDistance(want, strings.ToLower(candidate)); d < fewest {
 			best, fewest = candidate, d
 		}
 	}
 	return best
-}
-
-// editDistance returns how many bytes must be inserted, deleted or replaced to
-// turn a into b.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/postern-lb/postern/internal/fault"
 )
 
 // maxQuoted is the longest text, in characters, that a message repeats. A line
@@ -104,7 +106,7 @@ func nearest(name string, known []string) string {
 func closest(word string, known []string) string {
 	best, distance := "", len(word)/3+1
 	for _, k := range slices.Sorted(slices.Values(known)) {
-		if d := editDistance(fold(word), fold(k)); d < distance {
+		if d := fault.EditDistance(fold(word), fold(k)); d < distance {
 			best, distance = k, d
 		}
 	}
@@ -115,26 +117,4 @@ func closest(word string, known []string) string {
 func fold(key string) string {
 	key = key[:min(len(key), longestKey)]
 	return strings.ToLower(strings.NewReplacer("_", "", "-", "", ".", "").Replace(key))
-}
-
-// editDistance counts the letters to insert, drop or change between a and b
-// (Levenshtein, one row at a time).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = slices.Min([]int{row[j] + 1, row[j+1] + 1, change})
-		}
-	}
-	return row[len(b)]
 }
