@@ -115,8 +115,15 @@ func (p *plan) planStores(b *LoadBalancer) {
 }
 
 func (p *plan) planGroups(b *LoadBalancer) {
+	inUse := make(map[string]bool)
+	for i := range p.desired.Listeners {
+		for _, name := range p.desired.Listeners[i].TargetGroups() {
+			inUse[name] = true
+		}
+	}
 	for i, tg := range p.desired.TargetGroups {
 		cfg := targetGroupConfig(tg, p.desired, b.metrics.targetGroups, b.logger)
+		cfg.NotInUse = !inUse[tg.Name]
 		group, isNew := b.runtime.group(tg.Name, cfg), false
 		err := cfg.Check()
 		if err == nil && group == nil {

@@ -36,7 +36,6 @@ func targetGroupConfig(tg config.TargetGroup, desired *config.File, metrics *tar
 			MinimumHealthyTargetsPercentage: int(tg.TargetGroupHealth.UnhealthyStateRouting.MinimumHealthyTargetsPercentage),
 		},
 		IdleTimeout:   desired.LoadBalancer.IdleTimeout,
-		NotInUse:      !inUse(tg.Name, desired),
 		Metrics:       metrics,
 		OnStateChange: targetgroup.LogStateChanges(logger),
 	}
@@ -44,35 +43,6 @@ func targetGroupConfig(tg config.TargetGroup, desired *config.File, metrics *tar
 		out.Targets = append(out.Targets, targetgroup.TargetConfig{Address: t.Address})
 	}
 	return out
-}
-
-// inUse reports whether any action forwards to the target group.
-func inUse(name string, desired *config.File) bool {
-	for _, l := range desired.Listeners {
-		if forwardsTo(l.DefaultActions, name) {
-			return true
-		}
-		for _, r := range l.Rules {
-			if forwardsTo(r.Actions, name) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func forwardsTo(actions []config.Action, name string) bool {
-	for _, a := range actions {
-		if a.Forward == nil {
-			continue
-		}
-		for _, tg := range a.Forward.TargetGroups {
-			if tg.Name == name {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func mutualAuthentication(m config.MutualAuthentication, store *trust.Store, faults *fault.List) listener.MutualAuthentication {

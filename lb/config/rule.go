@@ -71,6 +71,31 @@ type Action struct {
 
 func (Action) union() string { return "an action" }
 
+// TargetGroups returns the names of the target groups that a rule or the default
+// action of the listener forwards to, each once, in the order of the file.
+func (l *Listener) TargetGroups() []string {
+	var names []string
+	seen := make(map[string]bool)
+	collect := func(actions []Action) {
+		for _, a := range actions {
+			if a.Forward == nil {
+				continue
+			}
+			for _, g := range a.Forward.TargetGroups {
+				if !seen[g.Name] {
+					seen[g.Name] = true
+					names = append(names, g.Name)
+				}
+			}
+		}
+	}
+	for i := range l.Rules {
+		collect(l.Rules[i].Actions)
+	}
+	collect(l.DefaultActions)
+	return names
+}
+
 // Forward sends the request to one of up to five target groups, by weight.
 type Forward struct {
 	TargetGroups []WeightedTargetGroup `yaml:"target_groups,required,filled"`

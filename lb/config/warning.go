@@ -10,9 +10,8 @@ func (f *File) Warnings() Errors {
 	for i := range f.Listeners {
 		l := &f.Listeners[i]
 		stores[l.MutualAuthentication.TrustStore] = true
-		noteGroups(groups, l.DefaultActions)
-		for j := range l.Rules {
-			noteGroups(groups, l.Rules[j].Actions)
+		for _, name := range l.TargetGroups() {
+			groups[name] = true
 		}
 	}
 	var warnings fault.List
@@ -30,15 +29,4 @@ func (f *File) Warnings() Errors {
 		}
 	}
 	return f.Place("", warnings.Err())
-}
-
-func noteGroups(used map[string]bool, actions []Action) {
-	for _, a := range actions {
-		if a.Forward == nil {
-			continue
-		}
-		for _, g := range a.Forward.TargetGroups {
-			used[g.Name] = true
-		}
-	}
 }

@@ -120,7 +120,7 @@ func checkReferences(txn *memdb.Txn, desired *config.File) error {
 				faults.AddUnder(path+".mutual_authentication.trust_store", err)
 			}
 		}
-		for _, name := range targetGroupsOf(l) {
+		for _, name := range l.TargetGroups() {
 			if err := mustExist(txn, tableTargetGroup, name); err != nil {
 				faults.AddUnder(path, err)
 			}

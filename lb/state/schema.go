@@ -41,7 +41,7 @@ func schema() *memdb.DBSchema {
 		Name: indexTrustStore, AllowMissing: true, Indexer: usesIndex{trustStoresOf},
 	}
 	listener[indexTargetGroup] = &memdb.IndexSchema{
-		Name: indexTargetGroup, AllowMissing: true, Indexer: usesIndex{targetGroupsOf},
+		Name: indexTargetGroup, AllowMissing: true, Indexer: usesIndex{(*config.Listener).TargetGroups},
 	}
 	return &memdb.DBSchema{Tables: tables}
 }
@@ -52,31 +52,6 @@ func trustStoresOf(l *config.Listener) []string {
 		return nil
 	}
 	return []string{l.MutualAuthentication.TrustStore}
-}
-
-// targetGroupsOf returns every target group that a listener forwards to, each
-// once.
-func targetGroupsOf(l *config.Listener) []string {
-	var names []string
-	seen := make(map[string]bool)
-	collect := func(actions []config.Action) {
-		for _, a := range actions {
-			if a.Forward == nil {
-				continue
-			}
-			for _, g := range a.Forward.TargetGroups {
-				if !seen[g.Name] {
-					seen[g.Name] = true
-					names = append(names, g.Name)
-				}
-			}
-		}
-	}
-	for i := range l.Rules {
-		collect(l.Rules[i].Actions)
-	}
-	collect(l.DefaultActions)
-	return names
 }
 
 // nameIndex finds any row by its name.
