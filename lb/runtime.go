@@ -271,13 +271,22 @@ func (rt *runtime) addresses() []string {
 	return out
 }
 
-// closeExpired closes the connections of clients whose certificates have ended.
+// closeExpired closes the connections of clients whose certificates have ended. It
+// asks the trust stores, which can take a while, and so does not hold mu.
 func (rt *runtime) closeExpired(now time.Time) {
+	for _, l := range rt.openListeners() {
+		l.CloseExpired(now)
+	}
+}
+
+func (rt *runtime) openListeners() []*listener.Listener {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
+	out := make([]*listener.Listener, 0, len(rt.listeners))
 	for _, l := range rt.listeners {
-		l.listener.CloseExpired(now)
+		out = append(out, l.listener)
 	}
+	return out
 }
 
 // runningStores returns the trust stores in force by name.
