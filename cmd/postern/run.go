@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"syscall"
 
 	"github.com/postern-lb/postern/lb"
@@ -28,16 +30,28 @@ func (c *runCommand) Run(s *streams) error {
 	if err != nil {
 		return inputError(err)
 	}
-	go func() {
-		for range hangups {
-			if err := balancer.Reload(s.ctx); err != nil {
-				logger.Error("reload refused, the running state stays", "why", "SIGHUP", "error", err)
-				continue
-			}
-			logger.Info("reloaded", "why", "SIGHUP")
-		}
-	}()
+	ctx, end := context.WithCancel(s.ctx)
+	var reloading sync.WaitGroup
+	defer reloading.Wait()
+	defer end()
+	reloading.Go(func() { reloadOn(ctx, hangups, balancer, logger) })
 	return balancer.Run(s.ctx)
+}
+
+// reloadOn reloads at each signal until ctx ends.
+func reloadOn(ctx context.Context, hangups <-chan os.Signal, balancer *lb.LoadBalancer, logger *slog.Logger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+		}
+		if err := balancer.Reload(ctx); err != nil {
+			logger.Error("reload refused, the running state stays", "why", "SIGHUP", "error", err)
+			continue
+		}
+		logger.Info("reloaded", "why", "SIGHUP")
+	}
 }
 
 type checkCommand struct {
