@@ -2,8 +2,10 @@ package lb_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -128,6 +130,36 @@ func TestDrain(t *testing.T) {
 	check(t, r.wait(t))
 	if !refuses(r.AdminAddress()) {
 		t.Error("the admin side is still open")
+	}
+}
+
+// TestHealthChecksOutliveTheDrain holds that targets are checked for as long as a
+// request may still have to choose among them.
+func TestHealthChecksOutliveTheDrain(t *testing.T) {
+	s, address := newSite(t), freeAddress(t)
+	var checks atomic.Int64
+	checked := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { checks.Add(1) }))
+	defer checked.Close()
+	s.configure(verifying(address))
+	s.edit("targets: [{address: "+s.target.Listener.Addr().String()+"}]", "targets: [{address: TARGET}]\n"+
+		"    health_check: {interval: 150ms, timeout: 100ms, port: "+strings.TrimPrefix(checked.URL, "http://127.0.0.1:")+"}")
+	r := s.start()
+	slow := make(chan string, 1)
+	go func() { _, body := get(s.client(s.bob), "https://"+address+"/slow"); slow <- body }()
+	eventually(t, "the request is in flight", func() bool { return s.inFlight(t, r) })
+	r.stop()
+	eventually(t, "the socket closes", func() bool { return refuses(address) })
+	before := checks.Load()
+	eventually(t, "checks during the drain", func() bool { return checks.Load() > before+2 })
+	close(s.hold)
+	if got := <-slow; got != bobSubject {
+		t.Errorf("the request in flight got %q", got)
+	}
+	check(t, r.wait(t))
+	after := checks.Load()
+	time.Sleep(300 * time.Millisecond)
+	if n := checks.Load(); n != after {
+		t.Errorf("%d checks after Run had returned", n-after)
 	}
 }
 
