@@ -24,6 +24,10 @@ func TestMetrics(t *testing.T) {
 	}
 	wantGet(t, s.client(s.bob), "https://"+address+"/", 0, "")
 	r.reload(t)
+	eventually(t, "the target is healthy", func() bool {
+		_, text := r.admin(t, "/metrics")
+		return strings.Contains(text, `state="healthy"`)
+	})
 
 	status, text := r.admin(t, "/metrics")
 	parser := expfmt.NewTextParser(model.UTF8Validation)
@@ -47,7 +51,10 @@ func TestMetrics(t *testing.T) {
 		`postern_trust_store_memo_misses_total{trust_store="partners"} 2`,
 		`postern_reloads_total{outcome="applied"} 1`,
 		`reason="ClientCertCrlHit"`,
+		`postern_target_in_flight_requests{TARGET} 0`, `postern_target_responses_total{TARGET} 2`, `postern_target_faults_total{TARGET} 0`,
+		`postern_target_response_seconds_total{TARGET} `, `postern_target_state{reason="",state="healthy",TARGET} 1`,
 	} {
+		line = strings.Replace(line, "TARGET", `target="`+s.target.Listener.Addr().String()+`",target_group="app"`, 1)
 		if !strings.Contains(text, line) {
 			t.Errorf("the metrics lack %s", line)
 		}

@@ -300,6 +300,17 @@ func (rt *runtime) runningStores() map[string]*trust.Store {
 	return out
 }
 
+// runningGroups returns the target groups in force.
+func (rt *runtime) runningGroups() []*targetgroup.Group {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	out := make([]*targetgroup.Group, 0, len(rt.groups))
+	for _, g := range rt.groups {
+		out = append(out, g.group)
+	}
+	return out
+}
+
 func (rt *runtime) reopenLogs() error {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()

@@ -68,6 +68,9 @@ type TargetHealth struct {
 	ResponseTime time.Duration
 }
 
+// Address returns the target's address as the configuration has it.
+func (h *TargetHealth) Address() string { return joinAddress(h.Target, h.Port) }
+
 // LogStateChanges returns a hook for [Config.OnStateChange] that logs each
 // change: a target that falls ill as a warning, everything else as information.
 func LogStateChanges(log *slog.Logger) func(TargetHealth) {
@@ -76,7 +79,7 @@ func LogStateChanges(log *slog.Logger) func(TargetHealth) {
 		if h.State == Unhealthy {
 			write = log.Warn
 		}
-		write("target changed state", "target_group", h.Group, "target", joinAddress(h.Target, h.Port),
+		write("target changed state", "target_group", h.Group, "target", h.Address(),
 			"state", h.State, "reason", h.Reason, "description", h.Description)
 	}
 }
