@@ -227,10 +227,13 @@ func (p *HeaderPolicy) setSuspects() {
 }
 
 // Sanitize makes the headers of a client's request fit to be looked at and passed
-// on. In this order it removes the hop-by-hop headers (see [RemoveHopByHop]), Expect, which
-// the load balancer answers itself, and every managed header (see
+// on. In this order it removes the hop-by-hop headers (those that Connection lists,
+// and those that concern one connection by their name), Expect, which the load
+// balancer answers itself, and every managed header (see
 // [HeaderPolicy.RemoveManaged]); and, if the policy drops invalid headers, those whose
-// names are not letters, digits and hyphens.
+// names are not letters, digits and hyphens. Read Upgrade before, if it matters. What
+// the load balancer adds must be added afterwards, so that no client can have it
+// removed by naming it in Connection.
 //
 // Keys are expected in the canonical form that net/http gives them.
 func (p *HeaderPolicy) Sanitize(h http.Header) {

@@ -7,25 +7,10 @@ import (
 	"strings"
 )
 
-// RemoveHopByHop removes the headers that concern one connection only, from a
-// request or a response: those that Connection lists, Connection itself, and the
-// ones of RFC 9110, 7.6.1 and older practice. "TE: trailers" stays, because gRPC
-// needs it. Read Upgrade before, if it matters: it is removed too.
-//
-// What the load balancer adds must be added afterwards, so that no client can
-// have it removed by naming it in Connection.
-func RemoveHopByHop(h http.Header) {
-	removeAllListed(h)
-	for name := range h {
-		if isHopByHop(name) {
-			delete(h, name)
-		}
-	}
-	keepTrailersOnly(h)
-}
-
 // isHopByHop reports whether a header, under its canonical name, concerns one
-// connection only. TE is left to keepTrailersOnly.
+// connection only: those of RFC 9110, 7.6.1, and of older practice. What Connection
+// lists is removed by removeAllListed, and TE is left to keepTrailersOnly: "TE:
+// trailers" stays, because gRPC needs it.
 func isHopByHop(name string) bool {
 	switch name {
 	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
