@@ -211,6 +211,33 @@ f:5:5: target_groups[0]: no listener forwards to the target group "b"; its targe
 	}
 }
 
+func TestWarningsOfSettingsWithoutEffect(t *testing.T) {
+	const settings = "on_refusal: alert, max_chain_depth: 5, session_resumption: off"
+	for mode, want := range map[string]string{
+		"off":                         "on_refusal max_chain_depth session_resumption",
+		"passthrough":                 "on_refusal max_chain_depth",
+		"verify, trust_store: ourown": "",
+	} {
+		file, err := config.Parse("f", []byte(`listeners:
+  - {name: a, address: ":1", protocol: HTTPS, certificates: [{certificate: a, private_key: b}],
+     default_actions: [{fixed_response: {status_code: 200}}], mutual_authentication: {mode: `+mode+", "+settings+`}}
+trust_stores: [{name: ourown, ca_certificates_bundle: c}]
+`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, w := range file.Warnings() {
+			if key, ok := strings.CutPrefix(w.Path, "listeners[0].mutual_authentication."); ok {
+				got = append(got, key)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: warnings about %q, want %q", mode, got, want)
+		}
+	}
+}
+
 func TestPlace(t *testing.T) {
 	file, err := config.Parse("postern.yaml", []byte(contract))
 	if err != nil {

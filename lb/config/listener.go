@@ -60,7 +60,7 @@ type MutualAuthentication struct {
 	// IdentityFilters admit a verified certificate if any of them matches; an
 	// empty list admits all.
 	IdentityFilters []IdentityFilter `yaml:"identity_filters"`
-	// MaxChainDepth is the longest chain believed, leaf and root included.
+	// MaxChainDepth is how many certificates a client may send.
 	MaxChainDepth int `yaml:"max_chain_depth" range:"1..10"`
 }
 
