@@ -46,9 +46,10 @@ func CheckLimits(r *http.Request) (status int, ok bool) {
 //   - 405: TRACE, and CONNECT, which is for forward proxies
 //   - 501: a Transfer-Encoding other than chunked and identity
 //   - 400: Transfer-Encoding together with Content-Length; headers that HTTP/2
-//     forbids (RFC 9113, 8.2.2); a Host that is no host name or address, or none
-//     in HTTP/1.1; a target that is no path or http URL, holds control
-//     characters, or whose path climbs above the root (see [PathClimbs])
+//     forbids (RFC 9113, 8.2.2); a Host that is no host name or address (see
+//     [NormalizeHost]), or none in HTTP/1.1; a target that is no path or, in
+//     HTTP/1, http URL, holds a fragment or control characters, or whose path
+//     climbs above the root (see [PathClimbs])
 //   - 463: more than MaxForwardedFor addresses in X-Forwarded-For
 func RefuseStatus(r *http.Request) int {
 	if r.ProtoMajor != 2 && (r.ProtoMajor != 1 || r.ProtoMinor > 1) {
@@ -72,30 +73,34 @@ func RefuseStatus(r *http.Request) int {
 	return 0
 }
 
-// hostAllowed checks the Host header. Only HTTP/1.0 may do without.
+// hostAllowed checks the Host header. Only HTTP/1.0 may do without. What the
+// normaliser refuses would belong to no rule and to no listener, and a target
+// might all the same take it for a host that does.
 func hostAllowed(r *http.Request) bool {
 	if r.Host == "" {
 		return r.ProtoMajor == 1 && r.ProtoMinor == 0
 	}
-	name, port := splitHostPort(r.Host)
-	for i := range len(port) {
-		if port[i] < '0' || port[i] > '9' {
-			return false
-		}
+	name, _ := splitHostPort(r.Host)
+	if !validHostName(name) {
+		return false
 	}
-	return validHostName(name)
+	_, err := NormalizeHost(r.Host)
+	return err == nil
 }
 
-// targetAllowed checks the form and the characters of the request target.
+// targetAllowed checks the form and the characters of the request target. A
+// fragment is no part of one (RFC 9112, 3.2), and rules would not see what stands
+// in it. In HTTP/2 a target is a path (RFC 9113, 8.3.1): a host in it would be
+// another than :authority, which all checks go by.
 func targetAllowed(r *http.Request) bool {
 	target := r.RequestURI
 	if target == "*" {
 		return r.Method == http.MethodOptions
 	}
-	if !visible(target) || strings.IndexByte(target, ' ') >= 0 {
+	if !visible(target) || strings.ContainsAny(target, " #") {
 		return false
 	}
-	if target != "" && target[0] != '/' && !hasHTTPScheme(target) {
+	if target != "" && target[0] != '/' && (r.ProtoMajor != 1 || !hasHTTPScheme(target)) {
 		return false
 	}
 	path, _ := requestTarget(r)

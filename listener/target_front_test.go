@@ -1,0 +1,103 @@
+package listener
+
+import (
+	"crypto/tls"
+	"io"
+	"net/http"
+	"testing"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// ask2 sends one HTTP/2 request with exactly these pseudo-headers, which no client
+// library would, and returns the status; empty if the stream was reset.
+func ask2(t *testing.T, tc *tls.Conn, authority, path string) string {
+	t.Helper()
+	var block headerBlock
+	for _, h := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", authority}, {":path", path}} {
+		block.add(h[0], h[1])
+	}
+	io.WriteString(tc, http2.ClientPreface)
+	framer := http2.NewFramer(tc, tc)
+	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	framer.WriteSettings()
+	framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.bytes, EndStream: true, EndHeaders: true})
+	for {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			t.Fatalf(":authority %q, :path %q: %v", authority, path, err)
+		}
+		switch f := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			return f.PseudoValue("status")
+		case *http2.RSTStreamFrame:
+			return ""
+		}
+	}
+}
+
+// A headerBlock is a block of HTTP/2 headers.
+type headerBlock struct{ bytes []byte }
+
+// Write implements io.Writer.
+func (b *headerBlock) Write(p []byte) (int, error) {
+	b.bytes = append(b.bytes, p...)
+	return len(p), nil
+}
+
+func (b *headerBlock) add(name, value string) {
+	hpack.NewEncoder(b).WriteField(hpack.HeaderField{Name: name, Value: value, Sensitive: true})
+}
+
+// A :path in absolute form names a second host. The target would be told that one,
+// while rules and the check for misdirected requests had seen :authority.
+func TestHTTP2PathNamesNoHost(t *testing.T) {
+	s := newSite(t)
+	cfg := s.config(s.verify(RefuseReset))
+	cfg.ForeignHosts = []string{"other.example"}
+	f := startFront(t, cfg)
+	for path, want := range map[string]string{
+		"/": "200", "https://other.example/": "400", "http://" + frontHost + "/": "400", "/a#/../b": "400", "*": "400",
+	} {
+		tc := f.connect(presentingHTTP2(s.client(s.acme)))
+		if got := ask2(t, tc, frontHost, path); got != want {
+			t.Errorf(":path %q: got status %q, want %s", path, got, want)
+		}
+		tc.Close()
+	}
+}
+
+func presentingHTTP2(cfg *tls.Config) *tls.Config {
+	return with(cfg, func(c *tls.Config) { c.NextProtos = []string{"h2"} })
+}
+
+// What the normaliser refuses is no spelling of any host, so it would be nobody's:
+// neither misdirected nor the host of a rule. A target might still know whose.
+func TestHostsThatNobodyOwns(t *testing.T) {
+	s := newSite(t)
+	cfg := s.config(s.verify(RefuseReset))
+	cfg.ForeignHosts = []string{"other.example"}
+	f := startFront(t, cfg)
+	for _, host := range []string{"other.example:99999", "other.example:000443", "other.example..", ".other.example", "other.example:65536"} {
+		tc := f.connect(s.client(s.acme))
+		if a, err := ask(tc, "GET / HTTP/1.1\r\nHost: "+host+"\r\n\r\n"); err != nil || a.StatusCode != http.StatusBadRequest {
+			t.Errorf("host %q: got %v %v, want 400", host, a, err)
+		}
+		tc.Close()
+	}
+}
+
+// A number sign begins a fragment for the rules and is a character of the path for
+// the target: what stands behind it must not get past a rule.
+func TestRulesSeeTheWholePath(t *testing.T) {
+	s := newSite(t)
+	f := startFront(t, s.config(s.verify(RefuseReset)))
+	for _, target := range []string{"/a#/../admin", "/a#/../../etc", "/a#?role=admin", "http://" + frontHost + "/a#b", "/#"} {
+		tc := f.connect(s.client(s.acme))
+		if a, err := ask(tc, "GET "+target+" HTTP/1.1\r\nHost: "+frontHost+"\r\n\r\n"); err != nil || a.StatusCode != http.StatusBadRequest {
+			t.Errorf("target %q: got %v %v, want 400", target, a, err)
+		}
+		tc.Close()
+	}
+}
