@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
+	"net/url"
 	"strings"
 	"sync"
 
@@ -70,6 +71,7 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
 	in, out := pr.In, pr.Out
 	out.URL.Scheme, out.URL.Host = "http", "target" // the group sets the real ones
 	out.URL.RawQuery = in.URL.RawQuery              // as sent; ReverseProxy would tidy it
+	keepEscapes(out.URL)
 	keepForwarded(out.Header, in.Header)
 	x.connectionHeaders().Set(out.Header)
 	out.Host = TargetHost(HostChoice{
@@ -77,6 +79,26 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
 		Preserve: x.p.preserveHost, Fallback: x.c.local.Addr().String(),
 	})
 	x.forwardTrailers(in, out)
+}
+
+// keepEscapes makes the target get the escapes of the path that rules have seen.
+// Net/url prints a path that holds a character which is to be escaped, such as a
+// double quote, from its decoded form: "%2F" becomes a slash then, and "..%2F" a
+// step up that no rule knew of. Such characters alone are escaped here.
+func keepEscapes(u *url.URL) {
+	if u.RawPath == "" || u.EscapedPath() == u.RawPath {
+		return
+	}
+	raw := make([]byte, 0, len(u.RawPath)+16)
+	for i := range len(u.RawPath) {
+		b := u.RawPath[i]
+		if isAlphanumeric(b) || strings.IndexByte("%-._~!$&'()*+,;=:@[]/", b) >= 0 {
+			raw = append(raw, b)
+		} else {
+			raw = append(raw, '%', upperHex[b>>4], upperHex[b&15])
+		}
+	}
+	u.RawPath = string(raw)
 }
 
 func newTraceRandom() (b [12]byte) {

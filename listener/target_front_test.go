@@ -101,3 +101,27 @@ func TestRulesSeeTheWholePath(t *testing.T) {
 		tc.Close()
 	}
 }
+
+// The target must see the path that the rules have seen. A double quote makes
+// net/url print a path from its decoded form, in which "..%2F" is a step up.
+func TestTargetGetsTheEscapesOfTheClient(t *testing.T) {
+	seen := make(chan string, 1)
+	target := webTarget(t, func(_ http.ResponseWriter, r *http.Request) { seen <- r.RequestURI })
+	w := webServe(t, target, func(*Config) {})
+	for path, want := range map[string]string{
+		`/public"/..%2f..%2fadmin`:  `/public%22/..%2f..%2fadmin`,
+		`/a%2Fb^c%41%2e`:            `/a%2Fb%5Ec%41%2e`,
+		"/\xff%2f":                  "/%FF%2f",
+		"/a%2Fb!$&'()*+,;=:@[]-._~": "/a%2Fb!$&'()*+,;=:@[]-._~",
+		`/a"b`:                      `/a%22b`,
+		"//a%2F/b":                  "//a%2F/b",
+	} {
+		if res, _ := w.raw("GET", "GET "+path+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); res.StatusCode != 200 {
+			t.Errorf("path %q: got %v", path, res.Status)
+			continue
+		}
+		if got := <-seen; got != want {
+			t.Errorf("path %q: the target got %q, want %q", path, got, want)
+		}
+	}
+}
