@@ -47,7 +47,7 @@ func (c *conn) log(reason trust.Reason, err error) {
 	} else if err != nil {
 		e.Detail = err.Error()
 	}
-	p.connLog.connection(&e)
+	p.connLog.write(&e)
 }
 
 func (c *conn) describeTLS(e *ConnEntry, status string, established bool, elapsed time.Duration) {

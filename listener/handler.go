@@ -160,7 +160,7 @@ func (x *exchange) end() {
 	}
 	x.w.close()
 	x.finish()
-	x.p.accessLog.access(&x.entry)
+	x.p.accessLog.write(&x.entry)
 	x.count()
 }
 

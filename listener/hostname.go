@@ -50,7 +50,7 @@ func NormalizeHost(s string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !isASCIIHost(host) {
+	if !isASCII(host) {
 		if host, err = toALabels(host); err != nil {
 			return "", err
 		}
@@ -212,15 +212,6 @@ func endsInNumber(host string) bool {
 
 func isHostNameByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
-}
-
-func isASCIIHost(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
 }
 
 // toALabels maps and encodes a name as idna.Lookup does, but for underscores,

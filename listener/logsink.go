@@ -16,36 +16,27 @@ type Log struct {
 	buffers sync.Pool // of *[]byte
 }
 
-// connection writes one line; a nil Log writes none.
-func (l *Log) connection(e *ConnEntry) {
+// A logEntry is what one line says: a [ConnEntry] or an [AccessEntry].
+type logEntry interface {
+	AppendALB([]byte) []byte
+	AppendJSON([]byte) []byte
+}
+
+// write writes one line; a nil Log writes none.
+func (l *Log) write(e logEntry) {
 	if l == nil {
 		return
 	}
-	if l.JSON {
-		l.write(e.AppendJSON)
-	} else {
-		l.write(e.AppendALB)
-	}
-}
-
-// access writes one line; a nil Log writes none.
-func (l *Log) access(e *AccessEntry) {
-	if l == nil {
-		return
-	}
-	if l.JSON {
-		l.write(e.AppendJSON)
-	} else {
-		l.write(e.AppendALB)
-	}
-}
-
-func (l *Log) write(appendTo func([]byte) []byte) {
 	b, _ := l.buffers.Get().(*[]byte)
 	if b == nil {
 		b = new([]byte)
 	}
-	*b = append(appendTo((*b)[:0]), '\n')
+	if l.JSON {
+		*b = e.AppendJSON((*b)[:0])
+	} else {
+		*b = e.AppendALB((*b)[:0])
+	}
+	*b = append(*b, '\n')
 	l.Writer.Write(*b) // never fails; what it drops it counts
 	l.buffers.Put(b)
 }
