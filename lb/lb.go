@@ -15,7 +15,6 @@ package lb
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -100,7 +99,7 @@ func newLoadBalancer(options Options) (*LoadBalancer, error) {
 	}
 	store, err := state.New()
 	if err != nil {
-		return nil, fmt.Errorf("making the desired state: %w", err)
+		return nil, err
 	}
 	b := &LoadBalancer{
 		path: options.ConfigPath, logger: options.Logger, registry: prometheus.NewRegistry(),
@@ -186,7 +185,7 @@ func (b *LoadBalancer) commit() (revision uint64, err error) {
 	changes, err := b.state.Apply(p.desired, p.materials())
 	if err != nil {
 		p.discard(b.runtime)
-		return 0, fmt.Errorf("writing the desired state: %w", err)
+		return 0, err
 	}
 	for _, w := range p.warnings {
 		b.logger.Warn("the config is accepted with a warning", "warning", w.String())

@@ -71,14 +71,14 @@ func (s *Store) Apply(desired *config.File, files map[string]string) (Changes, e
 		return Changes{}, w.err
 	}
 	if err := checkReferences(txn, desired); err != nil {
-		return Changes{}, err
+		return Changes{}, fmt.Errorf("writing the desired state: %w", err)
 	}
 	if w.changes.Empty() {
 		return Changes{Revision: revision}, nil
 	}
 	w.changes.Revision = w.revision
 	if err := txn.Insert(tableRevision, &Row[uint64]{Name: tableRevision, Revision: w.revision}); err != nil {
-		return Changes{}, fmt.Errorf("writing the revision: %w", err)
+		return Changes{}, fmt.Errorf("writing the desired state: revision: %w", err)
 	}
 	txn.Commit()
 	return w.changes, nil
