@@ -3,16 +3,32 @@ package lb
 import "time"
 
 // apply puts p in force. Order matters: trust comes before the listeners that
-// rely on it, and what is no longer named goes last.
+// rely on it, and what is no longer named goes last. The caller sees to it that it
+// runs once at a time.
+//
+// A listener decides again about the client of every open connection, which can
+// take a while after a change of trust; mu is not held then, so that the admin
+// side goes on answering.
 func (rt *runtime) apply(p *plan) {
+	for _, l := range rt.applyTopology(p) {
+		l.listener.Apply(l.policy)
+	}
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	rt.forgetMeters(p)
+	rt.applyLogs(p)
+	rt.removeGroups(p)
+	rt.removeStores(p)
+}
+
+// applyTopology makes and starts what p names for the first time, and returns the
+// listeners that were there before.
+func (rt *runtime) applyTopology(p *plan) []*runningListener {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	rt.applyStores(p)
 	rt.applyGroups(p)
-	rt.applyListeners(p)
-	rt.applyLogs(p)
-	rt.removeGroups(p)
-	rt.removeStores(p)
+	return rt.applyListeners(p)
 }
 
 func (rt *runtime) applyStores(p *plan) {
@@ -52,19 +68,21 @@ func (rt *runtime) applyGroups(p *plan) {
 	}
 }
 
-func (rt *runtime) applyListeners(p *plan) {
+func (rt *runtime) applyListeners(p *plan) (old []*runningListener) {
 	keep := make(map[string]bool)
 	for i, l := range p.desired.Listeners {
 		key, policy := listenerKey(l), p.listeners[i]
 		keep[key] = true
 		running := rt.listeners[key]
-		if running == nil {
-			running = &runningListener{listener: rt.pending[key]}
-			delete(rt.pending, key)
-			rt.listeners[key] = running
+		if running != nil {
+			running.policy = policy
+			old = append(old, running)
+			continue
 		}
-		running.policy = policy
-		running.listener.Apply(policy)
+		running = &runningListener{listener: rt.pending[key], policy: policy}
+		delete(rt.pending, key)
+		rt.listeners[key] = running
+		running.listener.Apply(policy) // which is newer than the one it was opened with
 		rt.startListener(running)
 	}
 	for key, running := range rt.listeners {
@@ -74,7 +92,7 @@ func (rt *runtime) applyListeners(p *plan) {
 		}
 	}
 	rt.closePending()
-	rt.forgetMeters(p)
+	return old
 }
 
 // forgetMeters removes the metrics of listeners that p does not name. A listener
