@@ -18,7 +18,7 @@ const acceptBackoff = time.Second
 
 // accept takes connections until the socket is closed. Each is served by a
 // goroutine of its own; accept itself never waits for a client.
-func (l *Listener) accept(ctx context.Context, ln net.Listener) error {
+func (l *Listener) accept(ctx context.Context, ln net.Listener) {
 	pause := 5 * time.Millisecond
 	for {
 		raw, err := ln.Accept()
@@ -27,7 +27,7 @@ func (l *Listener) accept(ctx context.Context, ln net.Listener) error {
 			pause = 5 * time.Millisecond
 			l.admit(ctx, raw)
 		case errors.Is(err, net.ErrClosed):
-			return nil
+			return
 		default:
 			l.logger.Error("accepting a connection", "listener", l.name, "error", err)
 			time.Sleep(pause)

@@ -226,3 +226,24 @@ func TestListenerOnIPv6(t *testing.T) {
 		t.Errorf("the log has %v", e)
 	}
 }
+
+// A socket that is lost while it should serve is an error of Run, so that package
+// lb ends the process and does not go on deaf.
+func TestRunTellsOfALostSocket(t *testing.T) {
+	s := newSite(t)
+	f := startFront(t, s.config(s.verify(RefuseReset)))
+	f.get(s.client(s.acme))
+	f.Listener.mu.Lock()
+	f.ln.Close()
+	f.Listener.mu.Unlock()
+	f.hangUp()
+	select {
+	case err := <-f.ended:
+		if err == nil || !strings.Contains(err.Error(), "the socket was closed") {
+			t.Errorf("Run ended with %v", err)
+		}
+	case <-time.After(patience):
+		t.Error("Run goes on without its socket")
+	}
+	f.ended <- nil // for stop
+}

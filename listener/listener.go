@@ -121,7 +121,8 @@ func (l *Listener) Addr() net.Addr {
 // Run serves until ctx ends, then drains: the socket closes at once, idle
 // connections close, requests in flight may finish within the policy's drain
 // timeout, and what is left is then cut. It returns when nothing of the
-// listener runs any more. Open must have succeeded before.
+// listener runs any more. The error, if any, says that the socket was lost
+// before. Open must have succeeded before.
 func (l *Listener) Run(ctx context.Context) error {
 	l.mu.Lock()
 	ln := l.ln
@@ -131,10 +132,13 @@ func (l *Listener) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { ln.Close() })
 	defer stop()
 
-	err := l.accept(handshakes, ln)
-	ln.Close()
+	l.accept(handshakes, ln)
+	lost := ctx.Err() == nil
 	l.drain(cancel)
-	return err
+	if lost {
+		return fmt.Errorf("listener %q: the socket was closed by somebody else", l.name)
+	}
+	return nil
 }
 
 func (l *Listener) drain(cancelHandshakes context.CancelFunc) {
