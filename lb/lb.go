@@ -133,9 +133,7 @@ func (b *LoadBalancer) Run(ctx context.Context) error {
 	// Whoever asks must not be told of readiness when a socket is closed already.
 	defer context.AfterFunc(told, func() { b.ready.Store(false); cancel() })()
 	b.logger.Info("serving", "config", b.path, "listeners", b.runtime.addresses(), "admin", b.AdminAddress())
-	err := b.runtime.run(ctx)
-	b.ready.Store(false)
-	cancel()
+	err := b.runtime.run(ctx, func() { b.ready.Store(false); cancel() })
 	tasks.Wait()
 	// The admin side outlives the listeners, so that a drain can be watched.
 	stopBackground()

@@ -153,10 +153,9 @@ func busy(err error) error {
 }
 
 // run starts everything that was applied before and serves until ctx ends and
-// all is drained. Health checks go on until the last listener has drained.
-func (rt *runtime) run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+// all is drained. Health checks go on until the last listener has drained. If a
+// listener is lost, run ends ctx itself, by cancel, and returns the reason.
+func (rt *runtime) run(ctx context.Context, cancel context.CancelFunc) error {
 	checking, stopChecking := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopChecking()
 	rt.mu.Lock()
