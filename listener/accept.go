@@ -51,47 +51,57 @@ func (l *Listener) admit(ctx context.Context, raw net.Conn) {
 		client: addrPort(raw.RemoteAddr()), local: addrPort(raw.LocalAddr()),
 	}
 	p.metrics.ConnectionOpened()
-	l.starting.Go(func() { l.start(ctx, c) })
+	l.starting.Add(1)
+	go l.runConn(ctx, c)
 }
 
-// start brings a connection to the point where net/http can serve it.
-func (l *Listener) start(ctx context.Context, c *conn) {
-	served := false
+// runConn is the goroutine of a connection: the handshake, and for HTTP/1.1 all
+// that follows.
+func (l *Listener) runConn(ctx context.Context, c *conn) {
+	nc := l.start(ctx, c)
+	l.starting.Done()
+	if nc == nil || !l.serve(c, nc) {
+		c.raw.Close()
+		l.closed(c)
+	}
+}
+
+// start brings a connection to the point where requests can be read from what it
+// returns; nil if it does not come that far.
+func (l *Listener) start(ctx context.Context, c *conn) (nc net.Conn) {
 	defer func() {
 		if r := recover(); r != nil {
 			l.logger.Error("panic while starting a connection", "listener", l.name,
 				"client", c.client.String(), "panic", r, "stack", string(debug.Stack()))
-		}
-		if !served {
-			c.raw.Close()
-			l.closed(c)
+			nc = nil
 		}
 	}()
 	if err := c.readProxyHeader(); err != nil {
 		c.log(trust.UnmappedConnectionError, err)
 		c.reset()
-		return
+		return nil
 	}
 	if c.policy.tlsBase == nil {
 		c.log("", nil)
-		served = l.serve(c, c)
-		return
+		nc = c
+	} else if c.handshake(ctx) {
+		nc = c.tc
 	}
-	if c.handshake(ctx) {
-		served = l.serve(c, c.tc)
+	if nc != nil {
+		l.live.add(c)
 	}
+	return nc
 }
 
-// serve hands a connection to net/http; false if the listener is closing.
+// serve answers a connection's requests; false if the listener is closing.
 func (l *Listener) serve(c *conn, nc net.Conn) bool {
-	l.live.add(c)
-	if l.serving.Load().feed.put(nc) {
-		// What changed while the handshake ran has not seen this connection.
-		if p := l.policy.Load(); p != c.policy || c.basis != p.mtls.basis() {
-			if v := p.recheck(c); v != nil {
-				l.condemn(c, string(v.Reason), v.Detail)
-			}
+	// What changed while the handshake ran has not seen this connection.
+	if p := l.policy.Load(); p != c.policy || c.basis != p.mtls.basis() {
+		if v := p.recheck(c); v != nil {
+			l.condemn(c, string(v.Reason), v.Detail)
 		}
+	}
+	if l.serving.Load().serve(c, nc) {
 		return true
 	}
 	l.live.remove(c)

@@ -82,6 +82,10 @@ func (c *conn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
+// NetConn returns the socket, where the engine looks whether a client that waits is
+// still there.
+func (c *conn) NetConn() net.Conn { return c.raw }
+
 // CloseWrite lets net/http end an HTTP listener's connection so that its last
 // answer arrives.
 func (c *conn) CloseWrite() error {

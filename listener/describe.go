@@ -123,15 +123,20 @@ func (x *exchange) describe() {
 	e, c, r := &x.entry, x.c, x.r
 	e.Reset()
 	x.c.requests.Add(1)
+	c.describeRequests(e, x.p)
 	e.Type = x.entryType()
-	e.ELB, e.Listener, e.ConnTraceID = x.p.elb, x.p.name, c.traceID
-	e.Client, e.IPAddress, e.ListenerPort = c.client, c.local.Addr(), uint16(c.port())
-	e.VPCEndpointID = c.proxy.VPCEndpointID
 	e.Method, e.Host, e.URI, e.Proto = r.Method, r.Host, r.RequestURI, r.Proto
 	e.UserAgent = r.UserAgent()
 	e.RequestCreationTime = x.began
 	e.ReceivedBytes = int64(len(r.Method)+len(r.RequestURI)+len(r.Proto)+len("  \r\n\r\n")) +
 		int64(headerLineBytes("Host", r.Host)+headerBytes(r.Header))
+}
+
+// describeRequests fills in what is the same for all requests of a connection.
+func (c *conn) describeRequests(e *AccessEntry, p *Policy) {
+	e.ELB, e.Listener, e.ConnTraceID = p.elb, p.name, c.traceID
+	e.Client, e.IPAddress, e.ListenerPort = c.client, c.local.Addr(), uint16(c.port())
+	e.VPCEndpointID = c.proxy.VPCEndpointID
 	if c.tc == nil {
 		return
 	}

@@ -163,7 +163,7 @@ func TestHTTP2SlowRequestBody(t *testing.T) {
 }
 
 // A client that asks with a body, and waits for the answer before it sends it,
-// gets one from us.
+// gets one from us; its body is waited for a moment, no longer.
 func TestHTTPAnswersBeforeTheBody(t *testing.T) {
 	fixed := func(cfg *Config) {
 		cfg.DefaultActions = []ActionConfig{{FixedResponse: &FixedResponseConfig{StatusCode: 200, MessageBody: "fixed"}}}
@@ -173,10 +173,7 @@ func TestHTTPAnswersBeforeTheBody(t *testing.T) {
 		w := webServe(t, "", change)
 		conn := w.dial()
 		io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
-		res, _ := webAnswer(t, bufio.NewReader(conn), "POST")
-		if !res.Close {
-			t.Errorf("%s: %s without the body, and the connection stays: %v", name, res.Status, res.Header)
-		}
+		webAnswer(t, bufio.NewReader(conn), "POST")
 		if n, err := conn.Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("%s: read %d, %v after the answer, want EOF", name, n, err)
 		}

@@ -20,8 +20,8 @@ func TestHTTPSmuggling(t *testing.T) {
 		status     int
 		reaches    int32 // how many requests the target may see
 	}{
-		{"CL and TE", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden, 0, 2},
-		{"TE and CL", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 100\r\n\r\n0\r\n\r\n" + hidden, 0, 2},
+		{"CL and TE", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden, 400, 0},
+		{"TE and CL", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 100\r\n\r\n0\r\n\r\n" + hidden, 400, 0},
 		{"two CL", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 32\r\n\r\n" + hidden, 400, 0},
 		{"CL list", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0, 32\r\n\r\n" + hidden, 400, 0},
 		{"CL sign", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +0\r\n\r\n" + hidden, 400, 0},
@@ -29,7 +29,10 @@ func TestHTTPSmuggling(t *testing.T) {
 		{"TE twice", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n" + hidden, 501, 0},
 		{"TE list", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n" + hidden, 501, 0},
 		{"TE vertical tab", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n" + hidden, 400, 0},
-		{"TE in HTTP/1.0", "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden, 0, 1},
+		{"TE in HTTP/1.0", "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden, 400, 0},
+		{"bare LF", "GET / HTTP/1.1\nHost: a.example\nX-A: b\n\n", 400, 0},
+		{"obs-fold", "GET / HTTP/1.1\r\nHost: a.example\r\nX-A: b\r\n c\r\n\r\n", 400, 0},
+		{"CL twice", "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", 400, 0},
 		{"space before colon", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + hidden, 400, 0},
 		{"NUL in a value", "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\x00c\r\n\r\n", 400, 0},
 		{"CR in a value", "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\rX-B: c\r\n\r\n", 400, 0},
@@ -77,7 +80,7 @@ func TestHTTPSmuggling(t *testing.T) {
 			if n := reached.Load(); n > tt.reaches || smuggled.Load() > 0 {
 				t.Errorf("the target saw %d requests, %d smuggled; want at most %d", n, smuggled.Load(), tt.reaches)
 			}
-			if tt.status != 0 && res.Header.Get("Server") == "awselb/2.0" { // else net/http refused it
+			if tt.status != 0 {
 				webWant(t, w.line(1), map[int]string{5: "-", 9: res.Status[:3], 10: "-", 21: "-"})
 				if body != Page(tt.status) {
 					t.Errorf("page %q", body)
@@ -102,9 +105,6 @@ func TestHTTPOddRequests(t *testing.T) {
 	}{
 		{"absolute form", "GET http://b.example/x?y HTTP/1.1\r\nHost: a.example\r\n\r\n", request{"/x?y", "b.example", ""}},
 		{"options", "OPTIONS * HTTP/1.1\r\nHost: A.example\r\n\r\n", request{"*", "a.example:" + port, ""}},
-		{"bare LF", "GET / HTTP/1.1\nHost: a.example\nX-A: b\n\n", request{"/", "a.example:" + port, "b"}},
-		{"obs-fold", "GET / HTTP/1.1\r\nHost: a.example\r\nX-A: b\r\n c\r\n\r\n", request{"/", "a.example:" + port, "b c"}},
-		{"duplicate CL", "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", request{"/", "a.example:" + port, ""}},
 		{"30 addresses", "GET / HTTP/1.1\r\nHost: a.example\r\nX-Forwarded-For: " + strings.Repeat("192.0.2.1, ", 29) + "192.0.2.1\r\n\r\n",
 			request{"/", "a.example:" + port, ""}},
 	} {

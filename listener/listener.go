@@ -2,14 +2,11 @@ package listener
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // A Listener serves one address. Its socket is opened once, by [Listener.Open],
@@ -22,13 +19,13 @@ type Listener struct {
 
 	// policy is replaced whole by Apply and never modified after it is stored.
 	policy atomic.Pointer[Policy]
-	// serving is the net/http server for new connections. It is replaced when a
-	// policy changes what net/http reads only once.
+	// serving is the servers for new connections. They are replaced when a policy
+	// changes what they read only once.
 	serving atomic.Pointer[serving]
 
 	live     live
 	open     atomic.Int64   // connections accepted and not yet closed
-	starting sync.WaitGroup // goroutines before net/http takes over
+	starting sync.WaitGroup // goroutines before a server takes over
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -64,9 +61,9 @@ func (l *Listener) Apply(p *Policy) {
 	l.Recheck()
 }
 
-// startServing makes a net/http server for the connections to come. Those that
-// an earlier server has stay with it: shutting it down would cut off clients
-// whose next request is already on its way.
+// startServing makes servers for the connections to come. Those that earlier ones
+// have stay with them: shutting one down would cut off clients whose next request
+// is already on its way.
 func (l *Listener) startServing(p *Policy) {
 	s := newServing(l, p.serverSettings)
 	l.mu.Lock()
@@ -102,9 +99,7 @@ func (l *Listener) Close() {
 	servings := l.servings
 	l.mu.Unlock()
 	for _, s := range servings {
-		s.server.Close()
-		s.feed.Close()
-		<-s.done
+		s.close()
 	}
 }
 
@@ -174,145 +169,3 @@ func (l *Listener) drain(cancelHandshakes context.CancelFunc) {
 	}
 	<-l.live.drained()
 }
-
-// A serving is one net/http server together with the queue of connections that
-// feeds it.
-type serving struct {
-	settings serverSettings
-	server   *http.Server
-	feed     *feed
-	done     chan struct{}
-}
-
-// serverSettings is what net/http reads once per server.
-type serverSettings struct {
-	idle           time.Duration
-	requestHeaders time.Duration
-	http2          bool
-}
-
-const (
-	// maxHeaderBytes is where net/http itself stops reading. It lies above
-	// ALB's 64 K so that a request a little over ALB's limits still gets ALB's page.
-	maxHeaderBytes = 96 << 10
-	// maxStreams is ALB's number of parallel requests per HTTP/2 connection.
-	maxStreams = 128
-	// maxRequestsHTTP2 is how many requests an HTTP/2 connection carries before
-	// it is ended by GOAWAY (ALB, "Listeners").
-	maxRequestsHTTP2 = 10_000
-)
-
-func newServing(l *Listener, s serverSettings) *serving {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(s.http2)
-	server := &http.Server{
-		Handler: http.HandlerFunc(l.serveHTTP),
-		// Or net/http would answer "OPTIONS *" itself, past rules and mutual TLS.
-		DisableGeneralOptionsHandler: true,
-
-		ReadHeaderTimeout: s.requestHeaders,
-		IdleTimeout:       s.idle,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
-			return context.WithValue(ctx, connKey{}, connOf(nc))
-		},
-		ConnState: l.connState,
-		ErrorLog:  slog.NewLogLogger(l.logger.Handler(), slog.LevelDebug),
-		Protocols: protocols,
-		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-	}
-	return &serving{settings: s, server: server, feed: newFeed(), done: make(chan struct{})}
-}
-
-type connKey struct{}
-
-func (s *serving) start() {
-	go func() {
-		defer close(s.done)
-		s.server.Serve(s.feed) // returns ErrServerClosed, or the feed's end
-	}()
-}
-
-// shutdown lets requests in flight finish until ctx ends, then closes all.
-func (s *serving) shutdown(ctx context.Context) {
-	if err := s.server.Shutdown(ctx); err != nil && errors.Is(err, ctx.Err()) {
-		s.server.Close()
-	}
-	s.feed.Close()
-	<-s.done
-}
-
-// connState follows a connection through net/http.
-func (l *Listener) connState(nc net.Conn, state http.ConnState) {
-	c := connOf(nc)
-	if c == nil {
-		return
-	}
-	switch state {
-	case http.StateActive:
-		c.active.Store(true)
-	case http.StateIdle:
-		c.active.Store(false)
-		if c.condemned.Load() {
-			c.becameIdle()
-		}
-	case http.StateClosed:
-		l.forget(c)
-	case http.StateHijacked:
-		// ReverseProxy closes it, and exchange.finish counts it out.
-	}
-}
-
-// forget counts a connection out when it is closed. It may be called twice.
-func (l *Listener) forget(c *conn) {
-	if l.live.remove(c) {
-		l.closed(c)
-	}
-}
-
-// A feed is a net.Listener whose connections come from a channel: those that
-// have finished their handshake.
-type feed struct {
-	conns chan net.Conn
-	once  sync.Once
-	done  chan struct{}
-}
-
-func newFeed() *feed {
-	return &feed{conns: make(chan net.Conn), done: make(chan struct{})}
-}
-
-// put hands over a connection, or reports false if the feed is closed.
-func (f *feed) put(nc net.Conn) bool {
-	select {
-	case <-f.done:
-		return false
-	default:
-	}
-	select {
-	case f.conns <- nc:
-		return true
-	case <-f.done:
-		return false
-	}
-}
-
-// Accept implements net.Listener.
-func (f *feed) Accept() (net.Conn, error) {
-	select {
-	case nc := <-f.conns:
-		return nc, nil
-	case <-f.done:
-		return nil, net.ErrClosed
-	}
-}
-
-// Close implements net.Listener. It may be called more than once.
-func (f *feed) Close() error {
-	f.once.Do(func() { close(f.done) })
-	return nil
-}
-
-// Addr implements net.Listener; the address is nobody's.
-func (f *feed) Addr() net.Addr { return &net.TCPAddr{} }

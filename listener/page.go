@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/postern-lb/postern/targetgroup"
 )
@@ -146,4 +147,20 @@ func endsConnection(status int) bool {
 		return true
 	}
 	return false
+}
+
+// appendPage appends the whole HTTP/1.1 answer for a request that could not be read:
+// status line, ALB's headers and page. The connection ends with it.
+func appendPage(b []byte, status int, now time.Time, p *ResponsePolicy) []byte {
+	body := Page(status)
+	h := http.Header{
+		"Server": {serverName}, "Date": {now.UTC().Format(http.TimeFormat)}, "Content-Type": {"text/html"},
+		"Content-Length": {strconv.Itoa(len(body))}, "Connection": {"close"},
+	}
+	p.Apply(h)
+	b = append(b, "HTTP/1.1 "+pageTitle(status)+"\r\n"...)
+	for name, values := range h {
+		b = append(b, name+": "+values[0]+"\r\n"...)
+	}
+	return append(append(b, "\r\n"...), body...)
 }
