@@ -86,6 +86,8 @@ type headParser struct {
 	text   string
 	header http.Header
 	values []string // room for one value for each line, in one allocation
+	// response keeps Host among the headers.
+	response bool
 	framing
 }
 
@@ -131,9 +133,11 @@ func (p *headParser) line(from, to int) *Error {
 func (p *headParser) field(name, value string, offset int) *Error {
 	switch name {
 	case "Host":
-		p.host = value
-		p.hosts++
-		return nil
+		if !p.response {
+			p.host = value
+			p.hosts++
+			return nil
+		}
 	case "Transfer-Encoding":
 		p.encodings++
 		p.chunked = p.encodings == 1 && equalFold(value, "chunked")

@@ -1,0 +1,184 @@
+package http1
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+)
+
+func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
+
+// compose writes the request's head into the call's buffer, and its body too if
+// that is small and in memory. It touches no connection.
+func (c *call) compose() error {
+	req := c.res.Request
+	if req.URL == nil {
+		return fmt.Errorf("http1: request without a URL")
+	}
+	c.host = hostKey{req.URL.Scheme, req.URL.Host}
+	if c.host.scheme != "http" && c.host.scheme != "https" {
+		return fmt.Errorf("http1: unsupported URL scheme %q", c.host.scheme)
+	}
+	if c.host.address == "" {
+		return fmt.Errorf("http1: no host in the request's URL")
+	}
+	b, err := appendRequest(c.head.b[:0], req, c.transport.DisableKeepAlives)
+	if err != nil {
+		return err
+	}
+	c.text = b
+	if !hasBody(req) {
+		closeBody(req)
+		return nil
+	}
+	if !c.inMemory() {
+		c.up = newUpload(c)
+		return nil
+	}
+	return c.inline()
+}
+
+// inMemory reports whether the request's body is small and can be read without
+// waiting. The body may be wrapped, so the server is asked about the request whose
+// context this is; that it is the same body follows from the length well enough: if
+// not, reading may wait, and no more.
+func (c *call) inMemory() bool {
+	req := c.res.Request
+	if req.ContentLength <= 0 || req.ContentLength > inlineBody {
+		return false
+	}
+	return req.GetBody != nil || serverBodyReady(c.ctx, req.ContentLength)
+}
+
+func serverBodyReady(ctx context.Context, length int64) bool {
+	c, _ := ctx.Value(connKey{}).(*conn)
+	if c == nil {
+		return false
+	}
+	x := c.current.Load()
+	return x != nil && x.req.ContentLength == length && BodyReady(ctx)
+}
+
+// inline appends the whole body to the head.
+func (c *call) inline() error {
+	req := c.res.Request
+	defer req.Body.Close()
+	left := int(req.ContentLength)
+	for {
+		start := len(c.text)
+		c.text = append(c.text, make([]byte, left+1)...)
+		n, err := req.Body.Read(c.text[start:])
+		c.text = c.text[:start+n]
+		if left -= n; left < 0 {
+			return errBodyTooLong
+		}
+		switch {
+		case err == io.EOF && left == 0:
+			return nil
+		case err == io.EOF:
+			return io.ErrUnexpectedEOF
+		case err != nil:
+			return err
+		}
+	}
+}
+
+var errBodyTooLong = fmt.Errorf("http1: request body is longer than its Content-Length")
+
+// appendRequest appends the head of a request (RFC 9112, section 3).
+func appendRequest(b []byte, req *http.Request, closing bool) ([]byte, error) {
+	method := req.Method
+	if method == "" {
+		method = http.MethodGet
+	}
+	host := req.Host
+	if host == "" {
+		host = req.URL.Host
+	}
+	if !isToken(method) || !all(host, classHost) {
+		return nil, fmt.Errorf("http1: invalid method %q or host %q", method, host)
+	}
+	b = append(append(b, method...), ' ')
+	start := len(b)
+	b = appendTarget(b, req)
+	for _, c := range b[start:] {
+		if !is(c, classTarget) {
+			return nil, fmt.Errorf("http1: byte %#x in the request target", c)
+		}
+	}
+	b = append(append(append(b, " HTTP/1.1\r\nHost: "...), host...), crlf...)
+	if closing || req.Close {
+		b = append(b, "Connection: close\r\n"...)
+	}
+	b = appendRequestFraming(b, req, method)
+	b, err := appendRequestHeaders(b, req.Header)
+	return append(b, crlf...), err
+}
+
+func appendTarget(b []byte, req *http.Request) []byte {
+	u := req.URL
+	if req.Method == http.MethodConnect || u.Opaque != "" {
+		if req.Method == http.MethodConnect && u.Path == "" {
+			return append(b, u.Host...)
+		}
+		return append(b, u.RequestURI()...)
+	}
+	path := u.EscapedPath()
+	if path == "" {
+		path = "/"
+	}
+	b = append(b, path...)
+	if u.ForceQuery || u.RawQuery != "" {
+		b = append(append(b, '?'), u.RawQuery...)
+	}
+	return b
+}
+
+// appendRequestFraming says how long the body is: a length that is known, else
+// chunks.
+func appendRequestFraming(b []byte, req *http.Request, method string) []byte {
+	switch {
+	case !hasBody(req):
+		if method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
+			b = append(b, "Content-Length: 0\r\n"...)
+		}
+	case req.ContentLength > 0:
+		b = append(strconv.AppendInt(append(b, "Content-Length: "...), req.ContentLength, 10), crlf...)
+	default:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+		for name := range req.Trailer {
+			if name = http.CanonicalHeaderKey(name); trailerAllowed(name) {
+				b = append(append(append(b, "Trailer: "...), name...), crlf...)
+			}
+		}
+	}
+	return b
+}
+
+// appendRequestHeaders appends the headers but those that are the connection's. A
+// header that cannot be sent is an error, since the request would mean something
+// else without it. An empty User-Agent is net/http's mark for none.
+func appendRequestHeaders(b []byte, h http.Header) ([]byte, error) {
+	for name, values := range h {
+		switch name {
+		case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
+			continue
+		case "User-Agent":
+			if len(values) == 0 || values[0] == "" {
+				continue
+			}
+		}
+		if !isToken(name) {
+			return nil, fmt.Errorf("http1: invalid header name %q", name)
+		}
+		for _, value := range values {
+			if !plainString(value) {
+				return nil, fmt.Errorf("http1: control character in a value of header %q", name)
+			}
+			b = append(append(append(append(b, name...), ": "...), trimString(value)...), crlf...)
+		}
+	}
+	return b, nil
+}

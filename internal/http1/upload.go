@@ -1,0 +1,116 @@
+package http1
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// An upload sends a request's body while the call reads the response. It runs on a
+// goroutine of its own, which ends when the body does, or its reader or the connection fails.
+type upload struct {
+	call *call
+	done chan struct{}
+
+	// Owned by run, and by all once done is closed.
+	whole bool  // the body has been written to its end
+	err   error // the body's, not the connection's
+}
+
+func newUpload(c *call) *upload { return &upload{call: c, done: make(chan struct{})} }
+
+// run copies the body to nc. An error of the body ends the whole call: the target
+// must not take what has come for all.
+func (u *upload) run(nc net.Conn) {
+	req := u.call.res.Request
+	block := u.call.transport.writes.get()
+	u.whole, u.err = u.copy(nc, req, block.b)
+	u.call.transport.writes.put(block)
+	req.Body.Close()
+	close(u.done)
+	if u.err != nil {
+		u.call.kill()
+	}
+}
+
+func (u *upload) copy(w io.Writer, req *http.Request, buf []byte) (whole bool, bodyErr error) {
+	chunked := req.ContentLength <= 0
+	left := req.ContentLength
+	for {
+		room := buf[chunkRoom : len(buf)-chunkRoom]
+		n, err := req.Body.Read(room)
+		last := err == io.EOF
+		if err != nil && !last {
+			return false, err
+		}
+		out := room[:n]
+		if chunked {
+			out = frameChunk(buf, n, last, req.Trailer)
+		} else if left -= int64(n); left < 0 {
+			return false, errBodyTooLong
+		}
+		if last && !chunked && left > 0 {
+			return false, io.ErrUnexpectedEOF
+		}
+		if len(out) > 0 {
+			if _, err := w.Write(out); err != nil {
+				return false, nil
+			}
+		}
+		if last {
+			return true, nil
+		}
+	}
+}
+
+// frameChunk puts the framing around n bytes of data that begin at chunkRoom.
+func frameChunk(buf []byte, n int, last bool, trailer http.Header) []byte {
+	start, out := chunkRoom, buf[:chunkRoom+n]
+	if n > 0 {
+		var line [chunkRoom]byte
+		text := append(strconv.AppendInt(line[:0], int64(n), 16), crlf...)
+		start -= len(text)
+		copy(buf[start:], text)
+		out = append(out, crlf...)
+	}
+	if last {
+		out = append(out, lastChunk...)
+		for name, values := range trailer {
+			if name = http.CanonicalHeaderKey(name); trailerAllowed(name) {
+				out = appendField(out, name, values)
+			}
+		}
+		out = append(out, crlf...)
+	}
+	return out[start:]
+}
+
+// failure returns the body's error, if there has been one.
+func (u *upload) failure() error {
+	select {
+	case <-u.done:
+		return u.err
+	default:
+		return nil
+	}
+}
+
+// complete reports whether the body was written to its end, for which it waits a
+// moment: a target often answers just as the last bytes leave.
+func (u *upload) complete() bool {
+	select {
+	case <-u.done:
+		return u.whole
+	default:
+	}
+	timer := time.NewTimer(uploadGrace)
+	defer timer.Stop()
+	select {
+	case <-u.done:
+		return u.whole
+	case <-timer.C:
+		return false
+	}
+}
