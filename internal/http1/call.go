@@ -162,6 +162,12 @@ func (c *call) readHead(u *upstream) (*headParser, error) {
 		if done {
 			break
 		}
+		// What is not HTTP is told from HTTP that breaks off.
+		if ends := u.scan.ends; len(ends) == 1 {
+			if err := c.statusLine(string(u.in.bytes()[:ends[0]-2])); err != nil {
+				return nil, err
+			}
+		}
 		if u.in.full() {
 			u.in.grow(u.scan.limits.maxHead() + readBuffer)
 		}

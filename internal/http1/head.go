@@ -34,7 +34,7 @@ func (s *scanner) scan(raw []byte) (done bool, err *Error) {
 			return false, err
 		}
 		s.pos = end
-		if end-s.start == 2 {
+		if end-s.start == 2 && len(s.ends) > 0 { // an empty start line is left to be refused
 			return true, nil
 		}
 		s.start = end
@@ -50,7 +50,7 @@ func (s *scanner) checkSize(end int, complete bool) *Error {
 		if n > s.limits.RequestLine {
 			return &Error{LineTooLong, http.StatusRequestURITooLong, end}
 		}
-	case complete && n == 2:
+	case complete && n == 2, n < 2: // the empty line, or what may become it
 	case n >= s.limits.Header:
 		return bad(FieldTooLong, s.start)
 	case end-s.ends[0] > s.limits.Headers:
