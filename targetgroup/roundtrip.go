@@ -97,7 +97,7 @@ func (c *call) outgoing(req *http.Request, scheme string) *http.Request {
 // needs no closing: the end of the call's context does it.
 func (c *call) send(out *http.Request) (*http.Response, error) {
 	transport := c.target.transport.Load()
-	if out.Body != &c.up {
+	if transport.interrupts || out.Body != &c.up {
 		return transport.RoundTrip(out)
 	}
 	done := make(chan outcome, 1)
@@ -115,7 +115,7 @@ type outcome struct {
 	err error
 }
 
-func sendAside(transport *http.Transport, out *http.Request, done chan<- outcome) {
+func sendAside(transport *transport, out *http.Request, done chan<- outcome) {
 	res, err := transport.RoundTrip(out)
 	done <- outcome{res, err}
 }

@@ -2,7 +2,6 @@ package targetgroup
 
 import (
 	"net"
-	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -25,7 +24,7 @@ type target struct {
 
 	// transport holds the target's connections and nobody else's, so that they
 	// can be closed when it goes. It is replaced when a timeout changes.
-	transport atomic.Pointer[http.Transport]
+	transport atomic.Pointer[transport]
 
 	// Guarded by Group.mu.
 	health     health
@@ -36,7 +35,7 @@ type target struct {
 	calls  *call // guarded by mu: head of the list of calls in flight
 }
 
-func newTarget(address string, transport *http.Transport, metrics *targetMetrics) *target {
+func newTarget(address string, transport *transport, metrics *targetMetrics) *target {
 	t := &target{address: address, metrics: metrics}
 	t.transport.Store(transport)
 	return t
@@ -87,7 +86,7 @@ func (t *target) register(now time.Time, cfg *Config) bool {
 
 // reconnect makes later requests use another transport. Connections of the old
 // one are closed as they become idle.
-func (t *target) reconnect(transport *http.Transport) {
+func (t *target) reconnect(transport *transport) {
 	t.transport.Swap(transport).CloseIdleConnections()
 }
 

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/postern-lb/postern/internal/http1"
 )
 
 // Limits of the connections to targets.
@@ -33,26 +35,40 @@ const (
 // takes them, when sent as often, for an attack and closes the connection.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 
-// newTransport returns a transport for the requests to one target. It never
-// decompresses, never consults a proxy, and does not follow what the target says
-// about other servers.
-//
-// net/http repeats a request by itself only on the same target and only where a
-// repetition is safe: if a pooled connection turns out closed before a byte of
-// the response, and the request has no body and is either wholly unsent or of an
-// idempotent kind (GET, HEAD, OPTIONS, TRACE, or with an Idempotency-Key); and if
-// an HTTP/2 target says that it did not process the request (REFUSED_STREAM,
-// GOAWAY), when there is no body. Nothing is ever repeated on another target.
-func newTransport(cfg *Config, address string, metrics *targetMetrics) *http.Transport {
-	d := dialer{connectTimeout: cfg.ConnectTimeout, metrics: metrics, tls: tlsConfig(cfg.ProtocolVersion, address)}
-	d.tls.ClientSessionCache = tls.NewLRUClientSessionCache(maxTLSSessions)
-	t := baseTransport(cfg.ProtocolVersion, &d)
-	t.MaxIdleConnsPerHost = MaxIdleConnections
-	t.IdleConnTimeout = cfg.IdleTimeout
-	return t
+// A transport holds the connections to one target.
+type transport struct {
+	http.RoundTripper
+	CloseIdleConnections func()
+	// interrupts says that the end of a request's context ends RoundTrip at once,
+	// also while it waits for the client's body.
+	interrupts bool
 }
 
-// baseTransport is what requests and health checks have in common.
+// newTransport returns a transport for the requests to one target: package http1's
+// for HTTP/1.1, net/http's for HTTP/2. Neither decompresses, consults a proxy or
+// follows what the target says about other servers.
+//
+// Both repeat a request by themselves only on the same target and only where a
+// repetition is safe: if a pooled connection turns out closed before a byte of
+// the response, and the request has no body and an idempotent method. HTTP/2 also
+// does so if the target says that it did not process the request (REFUSED_STREAM,
+// GOAWAY), when there is no body. Nothing is ever repeated on another target.
+func newTransport(cfg *Config, address string, metrics *targetMetrics) *transport {
+	d := dialer{connectTimeout: cfg.ConnectTimeout, metrics: metrics, tls: tlsConfig(cfg.ProtocolVersion, address)}
+	d.tls.ClientSessionCache = tls.NewLRUClientSessionCache(maxTLSSessions)
+	if cfg.ProtocolVersion == HTTP1 {
+		t := &http1.Transport{
+			Dial: d.dial, DialTLS: d.dialTLS, MaxIdlePerHost: MaxIdleConnections,
+			IdleTimeout: cfg.IdleTimeout, MaxResponseHeaderBytes: MaxResponseHeaderBytes,
+		}
+		return &transport{RoundTripper: t, CloseIdleConnections: t.CloseIdleConnections, interrupts: true}
+	}
+	t := baseTransport(cfg.ProtocolVersion, &d)
+	t.IdleConnTimeout = cfg.IdleTimeout
+	return &transport{RoundTripper: t, CloseIdleConnections: t.CloseIdleConnections}
+}
+
+// baseTransport is what HTTP/2 requests and health checks have in common.
 func baseTransport(version ProtocolVersion, d *dialer) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(version == HTTP1)
