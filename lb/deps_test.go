@@ -21,13 +21,14 @@ const modulePath = "github.com/postern-lb/postern/"
 var mayImport = map[string][]string{
 	"internal/dn":      {},
 	"internal/fault":   {},
+	"internal/http1":   {},
 	"internal/logfile": {},
 	"internal/pki":     {},
 
 	"crl":         {"internal/dn", "internal/fault"},
 	"trust":       {"crl", "internal/dn", "internal/fault"},
-	"targetgroup": {"internal/fault"},
-	"listener":    {"targetgroup", "trust", "crl", "internal/dn", "internal/fault", "internal/logfile"},
+	"targetgroup": {"internal/fault", "internal/http1"},
+	"listener":    {"targetgroup", "trust", "crl", "internal/dn", "internal/fault", "internal/http1", "internal/logfile"},
 
 	"lb/config": {"internal/fault"},
 	"lb/state":  {"lb/config", "internal/fault"},

@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +64,9 @@ func (s *rawTarget) serve(nc net.Conn) {
 	}
 }
 
-// headers returns the lines of the last request that begin with one of prefixes.
+// headers returns the lines of the last request that begin with one of prefixes,
+// sorted: in which order differently named headers come means nothing (RFC 9110,
+// section 5.3).
 func (s *rawTarget) headers(prefixes ...string) []string {
 	var out []string
 	for line := range strings.SplitSeq(<-s.heads, "\r\n") {
@@ -74,6 +77,7 @@ func (s *rawTarget) headers(prefixes ...string) []string {
 			}
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 
