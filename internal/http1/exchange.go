@@ -186,14 +186,13 @@ func (b *requestBody) drain() bool {
 	}
 	scrap := c.server.writes.get()
 	defer c.server.writes.put(scrap)
-	for limit >= 0 {
+	for {
 		n, err := b.read(scrap.b)
 		limit -= int64(n)
-		if err != nil {
-			return err == io.EOF
+		if err != nil || limit < 0 {
+			return err == io.EOF && limit >= 0
 		}
 	}
-	return false
 }
 
 // BodyReady reports whether what is left of the body of the request that ctx

@@ -126,7 +126,7 @@ func (w *response) appendHeaders(b []byte) []byte {
 		case "Date":
 			w.hasDate = true
 		case "Trailer":
-			w.trailers = w.trailers || w.hasBody && w.minor > 0
+			w.trailers = w.minor > 0
 		}
 		if strings.HasPrefix(name, http.TrailerPrefix) || !isToken(name) || w.isTrailer(name) {
 			continue

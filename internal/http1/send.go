@@ -216,7 +216,7 @@ func (w *response) stopContinue() {
 
 // appendPrefix appends the status line and the headers that are the connection's.
 func (w *response) appendPrefix(b []byte) []byte {
-	b = appendStatusLine(b, 1, w.status)
+	b = appendStatusLine(b, w.minor, w.status)
 	if !w.hasDate {
 		if _, set := w.header["Date"]; !set {
 			b = append(append(append(b, "Date: "...), w.c.server.dateAt(time.Now())...), crlf...)
@@ -228,9 +228,10 @@ func (w *response) appendPrefix(b []byte) []byte {
 	case w.length >= 0 && w.status != http.StatusNoContent && w.status >= 200:
 		b = append(strconv.AppendInt(append(b, "Content-Length: "...), w.length, 10), crlf...)
 	}
-	if w.close {
+	switch { // each version is told only what is not its default
+	case w.close && w.minor > 0:
 		b = append(b, "Connection: close\r\n"...)
-	} else if w.minor == 0 {
+	case !w.close && w.minor == 0:
 		b = append(b, "Connection: keep-alive\r\n"...)
 	}
 	return b
@@ -281,7 +282,7 @@ func (w *response) withTrailers() bool {
 	}
 	for name := range w.header {
 		if strings.HasPrefix(name, http.TrailerPrefix) {
-			return w.minor > 0 && w.hasBody
+			return w.minor > 0
 		}
 	}
 	return false
