@@ -241,13 +241,15 @@ func (c *call) receive(u *upstream, p *headParser) error {
 func (c *call) frame(p *headParser) {
 	res, d := &c.res, &c.body.decoder
 	res.ContentLength = p.length
+	if p.chunked {
+		res.TransferEncoding = []string{"chunked"}
+	}
 	switch {
+	case res.Request.Method == http.MethodHead:
 	case !bodyAllowed(res.StatusCode):
 		res.ContentLength = 0
-	case res.Request.Method == http.MethodHead:
 	case p.chunked:
 		d.mode = modeChunked
-		res.TransferEncoding = []string{"chunked"}
 	case p.length > 0:
 		d.mode, d.left = modeLength, p.length
 	case p.length < 0:
