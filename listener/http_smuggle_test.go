@@ -30,6 +30,7 @@ func TestHTTPSmuggling(t *testing.T) {
 		{"TE list", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n" + hidden, 501, 0},
 		{"TE vertical tab", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n" + hidden, 400, 0},
 		{"TE in HTTP/1.0", "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden, 400, 0},
+		{"byte that is not ASCII in the target", "GET /\xff%2f HTTP/1.1\r\nHost: a\r\n\r\n", 400, 0},
 		{"bare LF", "GET / HTTP/1.1\nHost: a.example\nX-A: b\n\n", 400, 0},
 		{"obs-fold", "GET / HTTP/1.1\r\nHost: a.example\r\nX-A: b\r\n c\r\n\r\n", 400, 0},
 		{"CL twice", "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", 400, 0},

@@ -37,7 +37,7 @@ func (l *Listener) refuseMalformed(ctx context.Context, w io.Writer, refusal *ht
 	e.RequestCreationTime, e.Time = began, time.Now()
 	e.ELBStatus = status
 	e.ReceivedBytes, e.SentBytes = int64(len(refusal.Head)), int64(len(answer))
-	p.accessLog.access(&e)
+	p.accessLog.write(&e)
 	p.metrics.Request(&RequestSample{
 		Client: e.Client.Addr(), ELBStatus: e.ELBStatus, TargetTime: NoTime, NonCompliant: true,
 		Received: e.ReceivedBytes, Sent: e.SentBytes,

@@ -111,7 +111,6 @@ func TestTargetGetsTheEscapesOfTheClient(t *testing.T) {
 	for path, want := range map[string]string{
 		`/public"/..%2f..%2fadmin`:  `/public%22/..%2f..%2fadmin`,
 		`/a%2Fb^c%41%2e`:            `/a%2Fb%5Ec%41%2e`,
-		"/\xff%2f":                  "/%FF%2f",
 		"/a%2Fb!$&'()*+,;=:@[]-._~": "/a%2Fb!$&'()*+,;=:@[]-._~",
 		`/a"b`:                      `/a%22b`,
 		"//a%2F/b":                  "//a%2F/b",
