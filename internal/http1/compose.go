@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
@@ -157,11 +159,31 @@ func appendRequestFraming(b []byte, req *http.Request, method string) []byte {
 	return b
 }
 
+// fewFields is how many headers are sorted without an allocation.
+const fewFields = 32
+
+type field struct {
+	name   string
+	values []string
+}
+
+// sortedFields appends the headers by name, so that a target always sees one
+// request as the same bytes.
+func sortedFields(room []field, h http.Header) []field {
+	for name, values := range h {
+		room = append(room, field{name, values})
+	}
+	slices.SortFunc(room, func(a, b field) int { return strings.Compare(a.name, b.name) })
+	return room
+}
+
 // appendRequestHeaders appends the headers but those that are the connection's. A
 // header that cannot be sent is an error, since the request would mean something
 // else without it. An empty User-Agent is net/http's mark for none.
 func appendRequestHeaders(b []byte, h http.Header) ([]byte, error) {
-	for name, values := range h {
+	var room [fewFields]field
+	for _, f := range sortedFields(room[:0], h) {
+		name, values := f.name, f.values
 		switch name {
 		case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
 			continue

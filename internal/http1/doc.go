@@ -39,7 +39,7 @@
 // # Differences from net/http
 //
 // Nothing is added that was not sent: no Content-Type is sniffed, no User-Agent
-// made up, no Cache-Control derived from Pragma, nothing decompressed. Headers are written
-// in no particular order. A small response whose handler has set trailers with
+// made up, no Cache-Control derived from Pragma, nothing decompressed. The headers of responses are written
+// in no particular order, those of requests by name. A small response whose handler has set trailers with
 // http.TrailerPrefix is sent in chunks even if it was never flushed.
 package http1

@@ -171,8 +171,9 @@ func (b *requestBody) interrupt() bool {
 }
 
 // drain reads what the handler left, within limits, and reports whether the
-// connection now stands at the next request.
-func (b *requestBody) drain() bool {
+// connection now stands at the next request. The caller holds mu, or nobody else
+// uses the body any more.
+func (b *requestBody) drain(wait time.Duration) bool {
 	if b.over.Load() {
 		return true
 	}
@@ -182,15 +183,19 @@ func (b *requestBody) drain() bool {
 		return false
 	}
 	if !b.ready() {
-		c.readBy.force(time.Now().Add(drainTime), c.nc.SetReadDeadline)
+		c.readBy.force(time.Now().Add(wait), c.nc.SetReadDeadline)
 	}
 	scrap := c.server.writes.get()
 	defer c.server.writes.put(scrap)
 	for {
 		n, err := b.read(scrap.b)
 		limit -= int64(n)
-		if err != nil || limit < 0 {
-			return err == io.EOF && limit >= 0
+		switch {
+		case limit < 0:
+			return false
+		case err != nil:
+			b.over.Store(err == io.EOF)
+			return err == io.EOF
 		}
 	}
 }

@@ -46,7 +46,11 @@ const (
 	// in one write with its head.
 	inlineBody = 8 << 10
 
-	// drainTime bounds how long the rest of an unread body may take to come.
+	// drainGrace is how long an answer waits for the rest of a body that its handler
+	// did not read.
+	drainGrace = 20 * time.Millisecond
+	// drainTime is how long that rest may take to come after an answer that was
+	// flushed before.
 	drainTime = 2 * time.Second
 	// lingerTime and lingerBytes bound what is still read from a connection that
 	// has been closed for writing, so that the last answer is not lost to a reset.

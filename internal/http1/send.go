@@ -128,7 +128,7 @@ func (w *exchange) finish() bool {
 		return false
 	}
 	w.c.writeBy.clearForeign(w.c.nc.SetWriteDeadline)
-	if !w.body.drain() {
+	if !w.body.drain(drainTime) {
 		w.c.keepReading = true
 		return false
 	}
@@ -139,6 +139,9 @@ func (w *exchange) finish() bool {
 // the body, in one write. Final means that this is all of it.
 func (w *response) sendHead(final bool) {
 	w.headSent = true
+	if final {
+		w.settleBody()
+	}
 	w.decide(final)
 	body := len(w.out) - w.headEnd
 	start := headRoom
@@ -194,6 +197,20 @@ func (w *response) decide(final bool) {
 	}
 }
 
+// settleBody gets an unread body out of the way before the answer says whether the
+// connection goes on. What the client has sent with its headers is here by now, or
+// in a moment; one that waits for the answer is not waited for.
+func (w *response) settleBody() {
+	b := w.body()
+	if b.over.Load() || !b.mu.TryLock() {
+		return
+	}
+	defer b.mu.Unlock()
+	if !w.expects || b.begun {
+		b.drain(drainGrace)
+	}
+}
+
 // unreadable reports whether too much of the request's body is unread for the
 // connection to go on.
 func (w *response) unreadable() bool {
@@ -202,7 +219,7 @@ func (w *response) unreadable() bool {
 		return false // another goroutine is reading it
 	}
 	defer b.mu.Unlock()
-	return w.expects && !b.begun || b.mode == modeLength && b.left > w.c.server.limits.Drain
+	return b.err != nil && b.err != io.EOF || w.expects && !b.begun || b.mode == modeLength && b.left > w.c.server.limits.Drain
 }
 
 // stopContinue makes sure that no 100 Continue follows the head.

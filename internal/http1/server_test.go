@@ -204,6 +204,18 @@ func TestUnreadBodies(t *testing.T) {
 	}
 }
 
+// TestAnswerDoesNotWaitForABody has a client that sends its body only after the
+// answer: it gets one at once, with the word that it is the last.
+func TestAnswerDoesNotWaitForABody(t *testing.T) {
+	nc := dialServer(t, handler(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(403) }))
+	began := time.Now()
+	io.WriteString(nc, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
+	out, err := io.ReadAll(nc)
+	if took := time.Since(began); !strings.Contains(string(out), "Connection: close\r\n") || err != nil || took > time.Second {
+		t.Errorf("got %q %v after %v", out, err, took)
+	}
+}
+
 // badChunks break the coding; what was good before them may be read.
 var badChunks = []struct {
 	name, body string
