@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/postern-lb/postern/internal/pki"
 )
 
 // ask2 sends one HTTP/2 request with exactly these pseudo-headers, which no client
@@ -122,5 +124,31 @@ func TestTargetGetsTheEscapesOfTheClient(t *testing.T) {
 		if got := <-seen; got != want {
 			t.Errorf("path %q: the target got %q, want %q", path, got, want)
 		}
+	}
+}
+
+// Net/http has an answer of its own for "OPTIONS *".
+func TestOptionsOfTheServerAreNoException(t *testing.T) {
+	s := newSite(t)
+	f := startFront(t, s.config(s.verify(RefuseForbidden)))
+	options := "OPTIONS * HTTP/1.1\r\nHost: " + frontHost + "\r\n\r\n"
+	for want, who := range map[int]*pki.Entity{http.StatusForbidden: nil, http.StatusOK: s.acme} {
+		tc := f.connect(s.client(who))
+		if a, err := ask(tc, options); err != nil || a.StatusCode != want || (a.body == "here") != (want == http.StatusOK) {
+			t.Errorf("got %v %v, want %d", a, err, want)
+		}
+		tc.Close()
+	}
+	f.access.wait(t, 2)
+}
+
+func TestOptionsOfTheServerAreForwarded(t *testing.T) {
+	// The target is net/http too, which answers without its handler.
+	w := webServe(t, webTarget(t, func(http.ResponseWriter, *http.Request) {}), func(*Config) {})
+	if res, _ := w.raw("OPTIONS", "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); res.StatusCode != 200 {
+		t.Errorf("got %v", res.Status)
+	}
+	if line := w.line(1); line[17] != "main" {
+		t.Errorf("the request went to %q", line[17])
 	}
 }
