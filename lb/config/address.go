@@ -66,3 +66,15 @@ func (a address) isLoopback() bool {
 func (a address) overlaps(b address) bool {
 	return a.port != 0 && a.port == b.port && (a.host == b.host || a.host == "" || b.host == "")
 }
+
+// reachedAs reports whether b is a way to what listens on a, as far as the two
+// say so: names are not looked up, nor the machine's other addresses.
+func (a address) reachedAs(b address) bool {
+	switch {
+	case a.port == 0 || a.port != b.port:
+		return false
+	case a.host == "" || a.host == "localhost":
+		return b.isLoopback()
+	}
+	return a.host == b.host || b.host == "localhost" && a.isLoopback()
+}

@@ -141,6 +141,7 @@ func (v *validator) targetGroups() {
 // targets checks the addresses of one group; package targetgroup counts them.
 func (v *validator) targets(path string, targets []Target) {
 	first := make(map[address]int, len(targets))
+	admin, adminErr := parseAddress(v.file.Admin.Address)
 	for i, t := range targets {
 		at := fault.Index(path, i) + ".address"
 		a, ok := v.address(at, t.Address)
@@ -149,6 +150,10 @@ func (v *validator) targets(path string, targets []Target) {
 		}
 		if a.host == "" || a.port == 0 {
 			v.refuse(at, "a target needs a host and a port from 1 to 65535; found %s", quoteText(t.Address))
+			continue
+		}
+		if adminErr == nil && admin.reachedAs(a) && !v.unread("admin.address") {
+			v.refuse(at, "%s is the admin side, which has no log-in and must not be reachable through a listener", quoteText(t.Address))
 			continue
 		}
 		if j, taken := first[a]; taken {
