@@ -1,6 +1,11 @@
 package lb
 
-import "time"
+import (
+	"math/big"
+	"time"
+
+	"github.com/postern-lb/postern/crl"
+)
 
 // apply puts p in force. Order matters: trust comes before the listeners that
 // rely on it, and what is no longer named goes last. The caller sees to it that it
@@ -39,10 +44,29 @@ func (rt *runtime) applyStores(p *plan) {
 			rt.stores[name] = running
 		}
 		if running.digest != planned.digest {
+			rt.warnOfOlderLists(name, running.store.Revocations(), planned.set)
 			running.store.Publish(planned.bundle, planned.set, planned.version)
 			running.digest = planned.digest
 			rt.logger.Info("trust store in force", "trust_store", name, "version", planned.version,
 				"certificates", len(planned.bundle.Certificates), "revoked", planned.set.Entries())
+		}
+	}
+}
+
+// warnOfOlderLists tells of revocation lists that are older than those they replace:
+// an old file copied back gives revoked clients their access again. It may be
+// meant, so it is done.
+func (rt *runtime) warnOfOlderLists(store string, before, after *crl.Set) {
+	newest := make(map[string]*big.Int) // by issuer
+	for _, l := range after.Lists() {
+		if n := newest[l.Issuer]; l.Number != nil && (n == nil || n.Cmp(l.Number) < 0) {
+			newest[l.Issuer] = l.Number
+		}
+	}
+	for _, l := range before.Lists() {
+		if n := newest[l.Issuer]; n != nil && l.Number != nil && n.Cmp(l.Number) < 0 {
+			rt.logger.Warn("a revocation list is older than the one it replaces", "trust_store", store,
+				"issuer", l.Issuer, "number_before", l.Number.String(), "number_now", n.String())
 		}
 	}
 }

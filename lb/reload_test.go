@@ -230,3 +230,22 @@ func TestFileCorrected(t *testing.T) {
 	eventually(t, "a good reload", func() bool { return r.readiness(t).LastError == "" })
 	wantGet(t, s.client(s.bob), "https://"+address+"/", 0, "")
 }
+
+// An old list copied back gives revoked clients their access again: the log says so.
+func TestReloadTellsOfAnOlderList(t *testing.T) {
+	s, address := newSite(t), freeAddress(t)
+	s.write("partners.crl", s.ca.CRL(2, s.bob))
+	s.configure(verifying(address))
+	r := s.start()
+	s.write("partners.crl", s.ca.CRL(3, s.bob))
+	r.reload(t)
+	if text := s.log.String(); strings.Contains(text, "older") {
+		t.Errorf("a newer list was taken for an older one:\n%s", text)
+	}
+	s.write("partners.crl", s.ca.CRL(1))
+	r.reload(t)
+	if text := s.log.String(); !strings.Contains(text, "older than the one it replaces") || !strings.Contains(text, "number_now=1") {
+		t.Errorf("nothing was said of the older list:\n%s", text)
+	}
+	wantGet(t, s.client(s.bob), "https://"+address+"/", 200, bobSubject)
+}
