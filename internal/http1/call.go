@@ -178,7 +178,8 @@ func (c *call) readHead(u *upstream) (*headParser, error) {
 		}
 	}
 	raw := u.in.bytes()[:u.scan.pos]
-	p := &headParser{raw: raw, text: string(raw), response: true}
+	p := &u.parser
+	*p = headParser{raw: raw, text: string(raw), response: true}
 	if err := c.statusLine(p.text[:u.scan.ends[0]-2]); err != nil {
 		return nil, err
 	}
@@ -219,6 +220,7 @@ func (c *call) receive(u *upstream, p *headParser) error {
 	if bad != nil {
 		return bad
 	}
+	defer func() { *p = headParser{} }() // the connection outlives the response
 	res := &c.res
 	res.Header, res.Trailer, res.TLS = p.header, trailer, u.state
 	res.Close = p.closes(c.minor) || res.Request.Close || c.transport.DisableKeepAlives

@@ -39,6 +39,7 @@ type conn struct {
 	tls         *tls.ConnectionState
 	in          reader
 	scan        scanner
+	parser      headParser
 	head        string // of the request in its handler
 	readBy      deadline
 	writeBy     deadline
@@ -214,12 +215,13 @@ func (c *conn) readRequest() (*exchange, *Error) {
 		return nil, broken
 	}
 	raw := c.in.bytes()[:c.scan.pos]
-	p := headParser{raw: raw, text: string(raw)}
-	x, err := c.newExchange(&p)
+	c.parser = headParser{raw: raw, text: string(raw)}
+	x, err := c.newExchange(&c.parser)
 	if err != nil {
 		return nil, err
 	}
-	c.head = p.text
+	c.head = c.parser.text
+	c.parser = headParser{}
 	c.in.r += len(raw)
 	return x, nil
 }

@@ -71,11 +71,27 @@ func (w *response) buffer(p []byte) (int, error) {
 	return total, nil
 }
 
-// ReadFrom implements io.ReaderFrom: it reads straight into the buffer.
-func (w *response) ReadFrom(r io.Reader) (n int64, err error) {
+// ReadFrom implements io.ReaderFrom, with a pooled buffer.
+func (w *response) ReadFrom(r io.Reader) (total int64, err error) {
 	scrap := w.c.server.writes.get()
 	defer w.c.server.writes.put(scrap)
-	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, scrap.b)
+	for {
+		n, readErr := r.Read(scrap.b)
+		if n > 0 {
+			m, err := w.writeBody(scrap.b[:n])
+			total += int64(m)
+			if err != nil {
+				return total, err
+			}
+		}
+		switch readErr {
+		case nil:
+		case io.EOF:
+			return total, nil
+		default:
+			return total, readErr
+		}
+	}
 }
 
 // Flush implements http.Flusher.
