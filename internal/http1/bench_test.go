@@ -50,9 +50,9 @@ func BenchmarkReadRequest(b *testing.B) {
 	b.Run("by=http1", func(b *testing.B) {
 		s := handler(nil)
 		s.init()
+		c := newConn(s, b.Context(), &scriptConn{})
 		b.ReportAllocs()
 		for b.Loop() {
-			c := newConn(s, b.Context(), &scriptConn{})
 			c.in.feed([]byte(benchRequest))
 			x, err := c.readRequest()
 			if err != nil {

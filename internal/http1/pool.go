@@ -173,38 +173,51 @@ func (p *pool) schedule() {
 // sweep closes the connections that have been idle for too long or were closed by
 // their targets.
 func (p *pool) sweep() {
+	for _, u := range p.expired() {
+		u.close()
+	}
+}
+
+// expired takes them out of the pool. They are closed without the lock, since TLS
+// says farewell to a peer that may not be listening.
+func (p *pool) expired() (over []*upstream) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sweeps = false
 	now := time.Now()
 	for host, list := range p.hosts {
 		list = slices.DeleteFunc(list, func(u *upstream) bool {
-			over := p.timeout > 0 && now.Sub(u.idle) >= p.timeout
-			if over = over || u.probe.see() == outlookOver; over {
-				u.close()
-				p.count--
+			old := p.timeout > 0 && now.Sub(u.idle) >= p.timeout
+			if old = old || u.probe.see() == outlookOver; old {
+				over = append(over, u)
 			}
-			return over
+			return old
 		})
 		p.hosts[host] = list
 		if len(list) == 0 {
 			delete(p.hosts, host)
 		}
 	}
-	if p.count > 0 {
+	if p.count -= len(over); p.count > 0 {
 		p.schedule()
 	}
+	return over
 }
 
 func (p *pool) closeIdle() {
+	for _, u := range p.takeAll() {
+		u.close()
+	}
+}
+
+func (p *pool) takeAll() (all []*upstream) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closing = true
 	for _, list := range p.hosts {
-		for _, u := range list {
-			u.close()
-		}
+		all = append(all, list...)
 	}
 	clear(p.hosts)
 	p.count = 0
+	return all
 }
