@@ -1,10 +1,13 @@
 package lb
 
 import (
+	"maps"
 	"math/big"
+	"slices"
 	"time"
 
 	"github.com/postern-lb/postern/crl"
+	"github.com/postern-lb/postern/listener"
 )
 
 // apply puts p in force. Order matters: trust comes before the listeners that
@@ -18,12 +21,21 @@ func (rt *runtime) apply(p *plan) {
 	for _, l := range rt.applyTopology(p) {
 		l.listener.Apply(l.policy)
 	}
+	for _, l := range rt.leavingListeners() {
+		l.Recheck() // their trust stores may have changed
+	}
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	rt.forgetMeters(p)
 	rt.applyLogs(p)
 	rt.removeGroups(p)
 	rt.removeStores(p)
+}
+
+func (rt *runtime) leavingListeners() []*listener.Listener {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	return slices.Collect(maps.Keys(rt.leaving))
 }
 
 // applyTopology makes and starts what p names for the first time, and returns the

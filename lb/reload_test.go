@@ -64,6 +64,32 @@ func TestReloadRevokesInFlight(t *testing.T) {
 	}
 }
 
+// A listener that was taken out of the config drains; a revocation during that time
+// ends its clients all the same.
+func TestReloadRevokesOnAListenerThatDrains(t *testing.T) {
+	s, address, other := newSite(t), freeAddress(t), freeAddress(t)
+	s.configure(verifying(address))
+	r := s.start()
+	ended := make(chan int, 1)
+	go func() {
+		got, _ := get(s.client(s.bob), "https://"+address+"/slow")
+		ended <- got
+	}()
+	eventually(t, "a request in flight", func() bool { return s.inFlight(t, r) })
+	s.configure(verifying(other))
+	r.reload(t)
+	s.write("partners.crl", s.ca.CRL(2, s.bob))
+	r.reload(t)
+	select {
+	case got := <-ended:
+		if got == 200 {
+			t.Error("the request of a revoked client was answered")
+		}
+	case <-time.After(within):
+		t.Error("the connection of a revoked client is still open")
+	}
+}
+
 // inFlight reports whether the target has been given a request.
 func (s *site) inFlight(t *testing.T, r *running) bool {
 	_, metrics := r.admin(t, "/metrics")

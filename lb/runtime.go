@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -28,6 +30,7 @@ type runtime struct {
 	stores    map[string]*runningStore
 	groups    map[string]*runningGroup
 	listeners map[string]*runningListener
+	leaving   map[*listener.Listener]bool   // no longer desired, but still draining
 	pending   map[string]*listener.Listener // opened, not yet applied
 	meters    map[string]*listener.ListenerMetrics
 	retired   map[*openLog]*time.Timer // replaced, and to be closed when it fires
@@ -60,7 +63,7 @@ func newRuntime(logger *slog.Logger, m *metrics) *runtime {
 	return &runtime{
 		logger: logger, metrics: m, logs: &logs{logger: logger},
 		stores: make(map[string]*runningStore), groups: make(map[string]*runningGroup),
-		listeners: make(map[string]*runningListener), pending: make(map[string]*listener.Listener),
+		listeners: make(map[string]*runningListener), leaving: make(map[*listener.Listener]bool), pending: make(map[string]*listener.Listener),
 		meters: make(map[string]*listener.ListenerMetrics), retired: make(map[*openLog]*time.Timer),
 		lost: make(chan error, 1),
 	}
@@ -196,6 +199,9 @@ func (rt *runtime) startListener(l *runningListener) {
 			default:
 			}
 		}
+		rt.mu.Lock()
+		defer rt.mu.Unlock()
+		delete(rt.leaving, l.listener)
 	})
 }
 
@@ -204,6 +210,7 @@ func (rt *runtime) stopListener(l *runningListener) {
 		l.listener.Close()
 		return
 	}
+	rt.leaving[l.listener] = true
 	l.cancel()
 }
 
@@ -278,6 +285,7 @@ func (rt *runtime) closeExpired(now time.Time) {
 	}
 }
 
+// openListeners returns the listeners that may have connections.
 func (rt *runtime) openListeners() []*listener.Listener {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
@@ -285,7 +293,7 @@ func (rt *runtime) openListeners() []*listener.Listener {
 	for _, l := range rt.listeners {
 		out = append(out, l.listener)
 	}
-	return out
+	return append(out, slices.Collect(maps.Keys(rt.leaving))...)
 }
 
 // runningStores returns the trust stores in force by name.
