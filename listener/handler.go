@@ -103,8 +103,10 @@ func (x *exchange) misdirected() bool {
 func (x *exchange) forbid() {
 	x.entry.RefusalID = newRefusalID()
 	x.entry.ErrorReason = string(x.c.verdict.Reason)
-	x.l.logger.Info("request refused", "listener", x.p.name, "id", x.entry.RefusalID,
-		"conn_trace_id", x.c.traceID, "reason", x.entry.ErrorReason, "detail", x.c.verdict.Detail)
+	if ok, missed := x.l.refusals.take(x.began); ok {
+		x.l.logger.Info("request refused", "listener", x.p.name, "id", x.entry.RefusalID, "conn_trace_id", x.c.traceID,
+			"reason", x.entry.ErrorReason, "detail", x.c.verdict.Detail, "not_shown_before", missed)
+	}
 	WriteForbidden(x.w, x.r, x.entry.RefusalID, x.p.responses)
 }
 
