@@ -27,7 +27,7 @@ const (
 	lingerBytes = 64 << 10
 )
 
-// A conn is one client connection below TLS. net/http sees it, or the *tls.Conn
+// A conn is one client connection below TLS. Its server sees it, or the *tls.Conn
 // above it, and finds it again through [connOf].
 type conn struct {
 	net.Conn // after the PROXY header, if there was one
@@ -43,7 +43,7 @@ type conn struct {
 	proxy    ProxyInfo
 
 	// Owned by the goroutine of the handshake until it hands the connection to
-	// net/http; read only afterwards.
+	// its server; read only afterwards.
 	tc         *tls.Conn // nil on an HTTP listener
 	sni        string
 	quiet      bool // alerts after the first flight are swallowed
@@ -62,7 +62,7 @@ type conn struct {
 	expires    atomic.Int64 // first end of a certificate in the verified chain, as Unix time; 0 if there is none
 	requests   atomic.Int64
 	condemned  atomic.Bool // no longer trusted, or the process drains
-	active     atomic.Bool // net/http has a request in flight
+	active     atomic.Bool // a request is in flight
 	headers    atomic.Pointer[connHeaders]
 	registered bool // guarded by live.mu
 }
@@ -86,7 +86,7 @@ func (c *conn) Write(b []byte) (int, error) {
 // still there.
 func (c *conn) NetConn() net.Conn { return c.raw }
 
-// CloseWrite lets net/http end an HTTP listener's connection so that its last
+// CloseWrite lets a server end an HTTP listener's connection so that its last
 // answer arrives.
 func (c *conn) CloseWrite() error {
 	if tcp, ok := c.raw.(*net.TCPConn); ok {
@@ -124,7 +124,7 @@ func (c *conn) lingerClose() {
 // port is the port of the listener that the client reached.
 func (c *conn) port() int { return int(c.local.Port()) }
 
-// connOf finds the conn below whatever net/http was given.
+// connOf finds the conn below whatever a server was given.
 func connOf(nc net.Conn) *conn {
 	if tc, ok := nc.(*tls.Conn); ok {
 		nc = tc.NetConn()

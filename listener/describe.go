@@ -185,7 +185,7 @@ func (x *exchange) finish() {
 	if e.ELBStatus == 0 {
 		e.ELBStatus = w.status
 		if w.status == 0 {
-			e.ELBStatus = http.StatusOK // nothing written: net/http sends an empty 200
+			e.ELBStatus = http.StatusOK // nothing written: the server sends an empty 200
 		}
 	}
 	e.SentBytes = w.header + w.sent

@@ -13,7 +13,7 @@ import (
 )
 
 // An exchange is one request and its answer. It belongs to the goroutine that
-// net/http serves the request with.
+// the request is served with.
 type exchange struct {
 	l *Listener
 	c *conn
@@ -42,10 +42,6 @@ func (l *Listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{l: l, c: c, p: l.policy.Load(), r: r, began: time.Now()}
 	x.w = newRecorder(w, r, x.p.timeouts.Idle)
 	x.w.onHeader = x.editResponse
-	if r.ProtoMajor == 1 && r.Body != http.NoBody {
-		// Should we answer ourselves, net/http reads what there is of the body first.
-		x.w.control.SetReadDeadline(x.began.Add(bodyDiscardTime))
-	}
 	x.describe()
 	defer x.end()
 	x.serve()
@@ -146,7 +142,7 @@ func (x *exchange) endsConnection() bool {
 }
 
 // end logs and counts the request; also when the handler panics, which is how
-// net/http is told to cut a connection.
+// a server is told to cut a connection.
 func (x *exchange) end() {
 	if fault := recover(); fault != nil {
 		if fault != http.ErrAbortHandler {

@@ -235,7 +235,7 @@ func (p *HeaderPolicy) setSuspects() {
 // the load balancer adds must be added afterwards, so that no client can have it
 // removed by naming it in Connection.
 //
-// Keys are expected in the canonical form that net/http gives them.
+// Keys are expected in the canonical form that the servers give them.
 func (p *HeaderPolicy) Sanitize(h http.Header) {
 	removeAllListed(h)
 	for name := range h { // one walk over the map for all that is left to do

@@ -113,8 +113,8 @@ func hasHTTPScheme(target string) bool {
 	return ok && (equalFoldASCII(scheme, "http") || equalFoldASCII(scheme, "https"))
 }
 
-// refuseFraming checks the headers that say where the message ends. net/http has
-// moved most of them to fields of the request; both places are looked at.
+// refuseFraming checks the headers that say where the message ends. Servers move
+// most of them to fields of the request; both places are looked at.
 func refuseFraming(r *http.Request) int {
 	encodings := r.Header["Transfer-Encoding"]
 	for _, list := range [2][]string{r.TransferEncoding, encodings} {

@@ -13,7 +13,7 @@ const recheckGrace = 800 * time.Millisecond
 // write what it still holds: the end of the last response among it.
 const flushTime = 50 * time.Millisecond
 
-// live is the set of connections that net/http serves. It is safe for
+// live is the set of connections that are being served. It is safe for
 // concurrent use.
 type live struct {
 	mu    sync.Mutex

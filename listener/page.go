@@ -126,7 +126,7 @@ func WriteForbidden(w http.ResponseWriter, r *http.Request, requestID string, p 
 
 // beginResponse sets the headers that every response of the load balancer's own
 // has. HTTP/1.1 clients are told that the connection stays, as ALB tells them;
-// net/http corrects that if it does not.
+// the server corrects that if it does not.
 func beginResponse(h http.Header, r *http.Request, p *ResponsePolicy) {
 	h.Set("Server", serverName)
 	if r.ProtoMajor == 1 && h.Get("Connection") == "" {

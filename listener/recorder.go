@@ -98,7 +98,7 @@ func (w *recorder) done() {
 	}
 }
 
-// close gives what net/http still has to write the idle timeout. Nothing may be
+// close gives what the server still has to write the idle timeout. Nothing may be
 // written to w afterwards.
 func (w *recorder) close() {
 	if w.stall != nil {

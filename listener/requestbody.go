@@ -11,8 +11,8 @@ import (
 )
 
 // bodyDiscardTime bounds how long the rest of an HTTP/1.1 request's body is read
-// when nobody wants it: before an answer of our own, and after one from the target
-// that came early. Net/http bounds how much, by 256 KB.
+// when nobody wants it, after an answer from the target that came early. The server
+// bounds how much, by http1.DefaultDrain.
 const bodyDiscardTime = 2 * time.Second
 
 // errBodyStalled says that the client stopped sending its body for longer than
@@ -44,11 +44,7 @@ func newRequestBody(r *http.Request, w *recorder) *requestBody {
 	b := &requestBody{body: r.Body, control: w.control, idle: w.idle}
 	if r.ProtoMajor == 2 {
 		b.stall = newWatchdog(w.idle, func() { w.control.SetReadDeadline(past()) })
-		return b
 	}
-	// Without it net/http reads the body to its end before it sends an answer, and
-	// takes it away from the transport.
-	w.control.EnableFullDuplex()
 	return b
 }
 
@@ -109,8 +105,8 @@ func (b *requestBody) end(err error) error {
 }
 
 // close makes a read in progress return, and all that follow fail: the transport
-// may outlive the request, and ReverseProxy leaves the body open. On HTTP/1.1 net/http
-// itself reads on behind the answer, since the client may be waiting for that
+// may outlive the request, and ReverseProxy leaves the body open. On HTTP/1.1 the
+// server reads on behind the answer, since the client may be waiting for that
 // before it sends the rest; its connection is not used again (see
 // exchange.endsConnection).
 func (b *requestBody) close() {
