@@ -146,7 +146,7 @@ func busy(err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("%w: choose another port, or end the process that has it; "+
-			"an address that this reload itself gives up is free for the next one", err)
+			"in a reload, an address that the reload itself gives up is free for the next one", err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("%w: this machine does not have the address", err)
 	case errors.Is(err, fs.ErrPermission):
