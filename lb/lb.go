@@ -131,13 +131,18 @@ func (b *LoadBalancer) Run(ctx context.Context) error {
 
 	b.ready.Store(true)
 	// Whoever asks must not be told of readiness when a socket is closed already.
-	defer context.AfterFunc(told, func() { b.ready.Store(false); cancel() })()
+	defer context.AfterFunc(told, func() {
+		b.logger.Info("draining", "at_most", b.state.Snapshot().LoadBalancer().Value.DrainTimeout.String())
+		b.ready.Store(false)
+		cancel()
+	})()
 	b.logger.Info("serving", "config", b.path, "listeners", b.runtime.addresses(), "admin", b.AdminAddress())
 	err := b.runtime.run(ctx, func() { b.ready.Store(false); cancel() })
 	tasks.Wait()
 	// The admin side outlives the listeners, so that a drain can be watched.
 	stopBackground()
 	<-adminDone
+	b.logger.Info("stopped")
 	return err
 }
 

@@ -77,37 +77,42 @@ func (m *material) keep(r *reading) {
 // then in r.
 func (m *material) store(ts config.TrustStore, path string, r *reading) *storeMaterial {
 	before := len(r.faults)
-	bundlePath := path + ".ca_certificates_bundle"
-	data, err := readFile(ts.CACertificatesBundle, maxBundleFile)
-	if err != nil {
-		r.faults.Add(bundlePath, "%v", err)
+	bundle := m.bundle(ts.CACertificatesBundle, path+".ca_certificates_bundle", r)
+	sources := m.revocations(ts, path, r)
+	if len(r.faults) > before {
 		return nil
-	}
-	bundle, err := trust.ParseBundle(data, m.now())
-	if err != nil {
-		r.addFile(bundlePath, ts.CACertificatesBundle, err)
-		return nil
-	}
-	for _, w := range bundle.Warnings {
-		r.warnings = append(r.warnings, Warning{File: ts.CACertificatesBundle, Path: bundlePath, Problem: w.String()})
 	}
 	digest := sha256.New()
 	digest.Write(bundle.Digest[:])
-	sources := m.revocations(ts, path, r)
 	for _, s := range sources {
 		digest.Write(s.sum[:])
 	}
 	out := &storeMaterial{bundle: bundle}
 	digest.Sum(out.digest[:0])
 	out.version = fmt.Sprintf("sha256:%x", out.digest[:8])
-	if len(r.faults) > before {
-		return nil
-	}
 	out.set = m.set(out.digest, sources, bundle, path, r)
 	if len(r.faults) > before {
 		return nil
 	}
 	return out
+}
+
+// bundle reads the certificates of a trust store; nil if the file has faults.
+func (m *material) bundle(file, path string, r *reading) *trust.Bundle {
+	data, err := readFile(file, maxBundleFile)
+	if err != nil {
+		r.faults.Add(path, "%v", err)
+		return nil
+	}
+	bundle, err := trust.ParseBundle(data, m.now())
+	if err != nil {
+		r.addFile(path, file, err)
+		return nil
+	}
+	for _, w := range bundle.Warnings {
+		r.warnings = append(r.warnings, Warning{File: file, Path: path, Problem: w.String()})
+	}
+	return bundle
 }
 
 type revocation struct {

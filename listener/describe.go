@@ -223,19 +223,14 @@ func (x *exchange) count() {
 	x.p.metrics.Request(&s)
 }
 
-// countInvalidHeaders counts a request that came with header names other than
-// letters, digits and hyphens (CloudWatch: DroppedInvalidHeaderRequestCount and
+// countInvalidHeaders counts a request that holds header names other than letters,
+// digits and hyphens (CloudWatch: DroppedInvalidHeaderRequestCount and
 // ForwardedInvalidHeaderRequestCount).
-func (x *exchange) countInvalidHeaders() {
+func (x *exchange) countInvalidHeaders(count func()) {
 	for name := range x.r.Header {
-		if isPlainName(name) {
-			continue
+		if !isPlainName(name) {
+			count()
+			return
 		}
-		if x.p.headers.dropInvalid {
-			x.p.metrics.InvalidHeadersDropped()
-		} else {
-			x.p.metrics.InvalidHeadersForwarded()
-		}
-		return
 	}
 }

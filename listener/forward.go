@@ -175,8 +175,10 @@ func (x *exchange) forwardFailed(err error) {
 		x.entry.ELBStatus = targetgroup.StatusClientClosed
 		panic(http.ErrAbortHandler)
 	}
-	x.l.logger.Debug("forwarding failed", "listener", x.p.name, "target_group", x.entry.TargetGroup,
-		"target", x.trace.Target, "status", x.failed.Status, "error", err)
+	if ok, missed := x.l.lines.take(x.began); ok {
+		x.l.logger.Warn("forwarding failed", "listener", x.p.name, "target_group", x.entry.TargetGroup, "target", x.trace.Target,
+			"status", x.failed.Status, "error", x.failed.Error(), "not_shown_before", missed)
+	}
 	x.page(x.failed.Status)
 }
 

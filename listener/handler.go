@@ -62,8 +62,11 @@ func (x *exchange) serve() {
 		return
 	}
 	upgrade := upgradeOf(x.r)
-	x.countInvalidHeaders()
+	if x.p.headers.dropInvalid {
+		x.countInvalidHeaders(x.p.metrics.InvalidHeadersDropped)
+	}
 	x.p.headers.Sanitize(x.r.Header)
+	x.countInvalidHeaders(x.p.metrics.InvalidHeadersForwarded)
 	restoreUpgrade(x.r.Header, upgrade)
 	x.entry.TraceID = SetTraceID(x.r.Header, x.began, newTraceRandom())
 
@@ -99,7 +102,7 @@ func (x *exchange) misdirected() bool {
 func (x *exchange) forbid() {
 	x.entry.RefusalID = newRefusalID()
 	x.entry.ErrorReason = string(x.c.verdict.Reason)
-	if ok, missed := x.l.refusals.take(x.began); ok {
+	if ok, missed := x.l.lines.take(x.began); ok {
 		x.l.logger.Info("request refused", "listener", x.p.name, "id", x.entry.RefusalID, "conn_trace_id", x.c.traceID,
 			"reason", x.entry.ErrorReason, "detail", x.c.verdict.Detail, "not_shown_before", missed)
 	}

@@ -23,7 +23,7 @@ type Listener struct {
 	// changes what they read only once.
 	serving atomic.Pointer[serving]
 
-	refusals quota // lines in the program's log
+	lines    quota // in the program's log
 	live     live
 	open     atomic.Int64   // connections accepted and not yet closed
 	starting sync.WaitGroup // goroutines before a server takes over
@@ -39,7 +39,7 @@ type Listener struct {
 
 // New returns a listener that will serve the address of p. It opens nothing.
 func New(p *Policy, logger *slog.Logger) *Listener {
-	l := &Listener{name: p.name, address: p.address, logger: logger, refusals: quota{limit: maxRefusalLines}}
+	l := &Listener{name: p.name, address: p.address, logger: logger, lines: quota{limit: maxLines}}
 	l.Apply(p)
 	return l
 }

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// maxRefusalLines is how many refused requests of a listener are told of in the
-// program's own log each second. Any stranger can cause one; the access log, which
-// is bounded and rotated, has them all.
-const maxRefusalLines = 100
+// maxLines is how many requests of a listener that were refused, or that no target
+// answered, are told of in the program's own log each second. Any client can cause
+// them; the access log, which is bounded and rotated, has them all.
+const maxLines = 100
 
 // A quota lets a number of things happen in each second. The zero value lets nothing
 // happen; it is safe for concurrent use.
