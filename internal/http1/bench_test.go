@@ -58,7 +58,7 @@ func BenchmarkReadRequest(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			x.cancel()
+			x.ctx.cancel()
 			c.in.discard()
 		}
 	})

@@ -10,64 +10,107 @@ import (
 	"sync"
 )
 
-// A call is one request and its response on the way through a [Transport].
-type call struct {
-	// Owned by RoundTrip.
+// A Call carries one request through a [Transport], with [Transport.Do], and after
+// [Call.Reset] another one. The zero value is ready. Cancel is safe for concurrent use;
+// all else belongs to one goroutine.
+type Call struct {
+	// Fields are sent besides the request's headers; nil is none. They take the place of
+	// headers of the same names.
+	Fields *Fields
+	// Informed is told of informational responses, if not nil, in place of httptrace.
+	Informed func(status int, h http.Header) error
+
+	// Owned by Do, and then by who reads the response's body.
 	transport *Transport
 	ctx       context.Context
 	host      hostKey
 	head      *block
 	text      []byte // what is written before anything is read
-	stop      func() bool
 	minor     int
-
-	up   *upload // nil if the whole request is in text
-	res  http.Response
-	body responseBody
+	stop      func() bool // nil unless the context was told in the general way
+	stale     bool        // somebody may still refer to the call
+	parser    headParser
+	up        *upload // nil if the whole request is in text
+	res       http.Response
+	body      responseBody
 
 	mu       sync.Mutex
 	upstream *upstream // guarded by mu: the connection, as long as it is the call's
 	killed   bool      // guarded by mu: the connection may not be used again
+	cause    error     // guarded by mu: why Cancel was called
+	undial   func()    // guarded by mu: ends a dial; nil if there is none
 }
 
-func (c *call) dropHead() {
+// Cancel ends the call at once, whatever it is waiting for. The first cause is what Do
+// or the body's Read returns. It does nothing to a call that is over.
+func (c *Call) Cancel(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause == nil {
+		c.cause = cause
+	}
+	if c.undial != nil {
+		c.undial()
+	}
+	if c.upstream != nil {
+		c.killed = true
+		c.upstream.abort()
+	}
+}
+
+func (c *Call) canceled() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cause
+}
+
+// Reset makes c ready for another request, and reports whether it is: not while the
+// body of its response is open or that of its request is being sent, nor after an
+// upgrade. Nothing of the response may be used any more, strings excepted. Fields and
+// Informed are cleared.
+func (c *Call) Reset() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.upstream != nil || c.stale || c.up != nil && !c.up.over() {
+		return false
+	}
+	c.Fields, c.Informed = nil, nil
+	c.transport, c.ctx, c.stop, c.up = nil, nil, nil, nil
+	c.killed, c.cause = false, nil
+	c.res, c.body = http.Response{}, responseBody{}
+	c.parser.reset()
+	return true
+}
+
+func (c *Call) dropHead() {
 	c.transport.writes.put(c.head)
 	c.head, c.text = nil, nil
 }
 
-// try sends the request over one connection and reads the head of the response.
-func (c *call) try(pooled bool) (*http.Response, error) {
-	u, err := c.transport.connection(c.ctx, c.host, pooled)
-	if err != nil {
-		closeBody(c.res.Request)
-		return nil, err
+// watch makes the end of the request's context break the call.
+func (c *Call) watch() {
+	if rc, ok := c.ctx.(*requestContext); ok && rc.attach(c) {
+		return
 	}
-	c.own(u)
-	before := u.in.total
-	if err = c.exchange(u); err == nil {
-		return &c.res, nil
+	if c.ctx.Done() != nil {
+		c.stop = context.AfterFunc(c.ctx, func() { c.Cancel(context.Cause(c.ctx)) })
 	}
-	retry := u.used && u.in.total == before && broken(err) && repeatable(c.res.Request)
-	cause := c.explain(err)
-	c.end(false)
-	if retry && c.ctx.Err() == nil {
-		return nil, errRetry
-	}
-	return nil, cause
 }
 
-// own makes the connection the call's; the end of the context breaks it.
-func (c *call) own(u *upstream) {
-	c.mu.Lock()
-	c.upstream, c.killed = u, false
-	c.mu.Unlock()
-	if c.ctx.Done() != nil {
-		c.stop = context.AfterFunc(c.ctx, u.abort)
+// unwatch ends that, and reports whether the context had not ended.
+func (c *Call) unwatch() bool {
+	if rc, ok := c.ctx.(*requestContext); ok {
+		rc.detach(c)
 	}
+	if c.stop != nil && !c.stop() {
+		c.stale = true
+		return false
+	}
+	return true
 }
 
 // kill breaks the connection if it is still the call's.
-func (c *call) kill() {
+func (c *Call) kill() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.upstream != nil {
@@ -76,9 +119,43 @@ func (c *call) kill() {
 	}
 }
 
-func (c *call) exchange(u *upstream) error {
+// try sends the request over one connection and reads the head of the response.
+func (c *Call) try(pooled bool) (*http.Response, error) {
+	u, err := c.connection(pooled)
+	if err != nil {
+		return nil, err
+	}
+	if cause := c.own(u); cause != nil {
+		u.close()
+		return nil, cause
+	}
+	before := u.in.total
+	if err = c.exchange(u); err == nil {
+		return &c.res, nil
+	}
+	retry := u.used && u.in.total == before && broken(err) && repeatable(c.res.Request)
+	cause := c.explain(err)
+	c.letGo(false)
+	if retry && c.canceled() == nil {
+		return nil, errRetry
+	}
+	return nil, cause
+}
+
+// own makes the connection the call's, unless the call has been cancelled.
+func (c *Call) own(u *upstream) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause == nil {
+		c.upstream = u
+	}
+	return c.cause
+}
+
+func (c *Call) exchange(u *upstream) error {
 	_, err := u.nc.Write(c.text)
 	if c.up != nil {
+		c.up.begun = true
 		go c.up.run(u.nc)
 	}
 	if err != nil && c.up == nil && u.used {
@@ -92,11 +169,11 @@ func (c *call) exchange(u *upstream) error {
 	return readErr
 }
 
-// explain finds what lies behind an error: the context, then the client, then the
+// explain finds what lies behind an error: a cancellation, then the client, then the
 // target.
-func (c *call) explain(err error) error {
-	if c.ctx.Err() != nil {
-		return context.Cause(c.ctx)
+func (c *Call) explain(err error) error {
+	if cause := c.canceled(); cause != nil {
+		return cause
 	}
 	if c.up != nil {
 		if cause := c.up.failure(); cause != nil {
@@ -106,12 +183,14 @@ func (c *call) explain(err error) error {
 	return err
 }
 
-// end lets go of the connection: it goes back to the pool, or is closed.
-func (c *call) end(reuse bool) {
-	if c.stop != nil && !c.stop() {
-		reuse = false
-	}
-	reuse = reuse && (c.up == nil || c.up.complete())
+// end is the end of the call: its connection goes back to the pool, or is closed.
+func (c *Call) end(reuse bool) {
+	reuse = c.unwatch() && reuse
+	c.letGo(reuse && (c.up == nil || c.up.complete()))
+}
+
+// letGo parts with the connection.
+func (c *Call) letGo(reuse bool) {
 	c.mu.Lock()
 	u := c.upstream
 	c.upstream = nil
@@ -127,7 +206,7 @@ func (c *call) end(reuse bool) {
 }
 
 // readResponse reads heads up to the final one.
-func (c *call) readResponse(u *upstream) error {
+func (c *Call) readResponse(u *upstream) error {
 	for range MaxInformational + 1 {
 		p, err := c.readHead(u)
 		if err != nil {
@@ -139,11 +218,15 @@ func (c *call) readResponse(u *upstream) error {
 		if err := c.inform(p); err != nil {
 			return err
 		}
+		c.parser.reset()
 	}
 	return bad(TooManyInterim, -1)
 }
 
-func (c *call) inform(p *headParser) error {
+func (c *Call) inform(p *headParser) error {
+	if c.Informed != nil {
+		return c.Informed(c.res.StatusCode, p.header)
+	}
 	trace := httptrace.ContextClientTrace(c.ctx)
 	if trace == nil || trace.Got1xxResponse == nil {
 		return nil
@@ -152,7 +235,7 @@ func (c *call) inform(p *headParser) error {
 }
 
 // readHead reads one head and its status line.
-func (c *call) readHead(u *upstream) (*headParser, error) {
+func (c *Call) readHead(u *upstream) (*headParser, error) {
 	u.scan.reset()
 	for {
 		done, bad := u.scan.scan(u.in.bytes())
@@ -178,21 +261,22 @@ func (c *call) readHead(u *upstream) (*headParser, error) {
 		}
 	}
 	raw := u.in.bytes()[:u.scan.pos]
-	p := &u.parser
-	*p = headParser{raw: raw, text: string(raw), response: true}
+	p := &c.parser
+	p.raw, p.text, p.response = raw, string(raw), true
 	if err := c.statusLine(p.text[:u.scan.ends[0]-2]); err != nil {
 		return nil, err
 	}
 	if err := p.parse(u.scan.ends); err != nil {
 		return nil, err
 	}
+	p.raw = nil
 	u.in.r += len(raw)
 	return p, nil
 }
 
 // statusLine reads a status line without its CRLF (RFC 9112, section 4). The
 // reason and the space before it may be missing.
-func (c *call) statusLine(line string) *Error {
+func (c *Call) statusLine(line string) *Error {
 	const codeEnd = versionLen + 4
 	if len(line) < codeEnd || !isVersion(line[:versionLen]) || line[versionLen] != ' ' ||
 		len(line) > codeEnd && line[codeEnd] != ' ' || !plainString(line) {
@@ -212,7 +296,7 @@ func (c *call) statusLine(line string) *Error {
 }
 
 // receive makes the response of its head.
-func (c *call) receive(u *upstream, p *headParser) error {
+func (c *Call) receive(u *upstream, p *headParser) error {
 	if err := p.checkFraming(c.minor); err != nil {
 		return err
 	}
@@ -220,7 +304,6 @@ func (c *call) receive(u *upstream, p *headParser) error {
 	if bad != nil {
 		return bad
 	}
-	defer func() { *p = headParser{} }() // the connection outlives the response
 	res := &c.res
 	res.Header, res.Trailer, res.TLS = p.header, trailer, u.state
 	res.Close = p.closes(c.minor) || res.Request.Close || c.transport.DisableKeepAlives
@@ -240,7 +323,7 @@ func (c *call) receive(u *upstream, p *headParser) error {
 }
 
 // frame settles where the body ends (RFC 9112, section 6.3).
-func (c *call) frame(p *headParser) {
+func (c *Call) frame(p *headParser) {
 	res, d := &c.res, &c.body.decoder
 	res.ContentLength = p.length
 	if p.chunked {
@@ -261,16 +344,19 @@ func (c *call) frame(p *headParser) {
 }
 
 // upgrade takes the connection out of the transport's hands.
-func (c *call) upgrade(u *upstream) error {
+func (c *Call) upgrade(u *upstream) error {
 	if len(c.res.Request.Header["Upgrade"]) == 0 || c.up != nil {
 		return bad(BadSwitch, -1)
 	}
-	if c.stop != nil && !c.stop() {
+	if c.stale = true; !c.unwatch() {
 		return context.Cause(c.ctx)
 	}
 	c.mu.Lock()
-	c.upstream = nil
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	if c.upstream = nil; c.killed {
+		u.close()
+		return c.cause
+	}
 	c.res.Body = &upgradedBody{u}
 	return nil
 }

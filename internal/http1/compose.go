@@ -14,7 +14,7 @@ func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != htt
 
 // compose writes the request's head into the call's buffer, and its body too if
 // that is small and in memory. It touches no connection.
-func (c *call) compose() error {
+func (c *Call) compose() error {
 	req := c.res.Request
 	if req.URL == nil {
 		return fmt.Errorf("http1: request without a URL")
@@ -26,7 +26,7 @@ func (c *call) compose() error {
 	if c.host.address == "" {
 		return fmt.Errorf("http1: no host in the request's URL")
 	}
-	b, err := appendRequest(c.head.b[:0], req, c.transport.DisableKeepAlives)
+	b, err := c.appendRequest(c.head.b[:0])
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (c *call) compose() error {
 // waiting. The body may be wrapped, so the server is asked about the request whose
 // context this is; that it is the same body follows from the length well enough: if
 // not, reading may wait, and no more.
-func (c *call) inMemory() bool {
+func (c *Call) inMemory() bool {
 	req := c.res.Request
 	if req.ContentLength <= 0 || req.ContentLength > inlineBody {
 		return false
@@ -64,7 +64,7 @@ func serverBodyReady(ctx context.Context, length int64) bool {
 }
 
 // inline appends the whole body to the head.
-func (c *call) inline() error {
+func (c *Call) inline() error {
 	req := c.res.Request
 	defer req.Body.Close()
 	left := int(req.ContentLength)
@@ -90,7 +90,8 @@ func (c *call) inline() error {
 var errBodyTooLong = fmt.Errorf("http1: request body is longer than its Content-Length")
 
 // appendRequest appends the head of a request (RFC 9112, section 3).
-func appendRequest(b []byte, req *http.Request, closing bool) ([]byte, error) {
+func (c *Call) appendRequest(b []byte) ([]byte, error) {
+	req := c.res.Request
 	method := req.Method
 	if method == "" {
 		method = http.MethodGet
@@ -111,11 +112,11 @@ func appendRequest(b []byte, req *http.Request, closing bool) ([]byte, error) {
 		}
 	}
 	b = append(append(append(b, " HTTP/1.1\r\nHost: "...), host...), crlf...)
-	if closing || req.Close {
+	if c.transport.DisableKeepAlives || req.Close {
 		b = append(b, "Connection: close\r\n"...)
 	}
 	b = appendRequestFraming(b, req, method)
-	b, err := appendRequestHeaders(b, req.Header)
+	b, err := appendRequestHeaders(b, req.Header, c.Fields)
 	return append(b, crlf...), err
 }
 
@@ -168,39 +169,51 @@ type field struct {
 }
 
 // sortedFields appends the headers by name, so that a target always sees one
-// request as the same bytes.
+// request as the same bytes. A request has few enough for the simplest of sorts.
 func sortedFields(room []field, h http.Header) []field {
 	for name, values := range h {
 		room = append(room, field{name, values})
 	}
-	slices.SortFunc(room, func(a, b field) int { return strings.Compare(a.name, b.name) })
+	if len(room) > fewFields {
+		slices.SortFunc(room, func(a, b field) int { return strings.Compare(a.name, b.name) })
+		return room
+	}
+	for i := 1; i < len(room); i++ {
+		f, j := room[i], i
+		for ; j > 0 && room[j-1].name > f.name; j-- {
+			room[j] = room[j-1]
+		}
+		room[j] = f
+	}
 	return room
 }
 
-// appendRequestHeaders appends the headers but those that are the connection's. A
-// header that cannot be sent is an error, since the request would mean something
-// else without it. An empty User-Agent is net/http's mark for none.
-func appendRequestHeaders(b []byte, h http.Header) ([]byte, error) {
+// appendRequestHeaders appends the headers but those that are the connection's or
+// among fields, and then these. A header that cannot be sent is an error, since the
+// request would mean something else without it. An empty User-Agent is net/http's mark
+// for none.
+func appendRequestHeaders(b []byte, h http.Header, fields *Fields) ([]byte, error) {
 	var room [fewFields]field
 	for _, f := range sortedFields(room[:0], h) {
 		name, values := f.name, f.values
-		switch name {
-		case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
+		if isFraming(name) || fields.has(name) || name == "User-Agent" && (len(values) == 0 || values[0] == "") {
 			continue
-		case "User-Agent":
-			if len(values) == 0 || values[0] == "" {
-				continue
-			}
 		}
 		if !isToken(name) {
 			return nil, fmt.Errorf("http1: invalid header name %q", name)
 		}
 		for _, value := range values {
-			if !plainString(value) {
+			b = append(append(b, name...), ": "...)
+			start := len(b)
+			b = append(b, trimString(value)...)
+			if !plainText(b[start:]) {
 				return nil, fmt.Errorf("http1: control character in a value of header %q", name)
 			}
-			b = append(append(append(append(b, name...), ": "...), trimString(value)...), crlf...)
+			b = append(b, crlf...)
 		}
+	}
+	if fields != nil {
+		b = append(b, fields.text...)
 	}
 	return b, nil
 }

@@ -39,7 +39,6 @@ type conn struct {
 	tls         *tls.ConnectionState
 	in          reader
 	scan        scanner
-	parser      headParser
 	head        string // of the request in its handler
 	readBy      deadline
 	writeBy     deadline
@@ -215,13 +214,11 @@ func (c *conn) readRequest() (*exchange, *Error) {
 		return nil, broken
 	}
 	raw := c.in.bytes()[:c.scan.pos]
-	c.parser = headParser{raw: raw, text: string(raw)}
-	x, err := c.newExchange(&c.parser)
-	if err != nil {
+	x := c.server.newExchange()
+	if err := x.read(c, raw); err != nil {
 		return nil, err
 	}
-	c.head = c.parser.text
-	c.parser = headParser{}
+	c.head = x.parser.text
 	c.in.r += len(raw)
 	return x, nil
 }
@@ -248,9 +245,12 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 // handle runs the handler and reports whether the connection goes on.
 func (c *conn) handle(x *exchange) (next bool) {
 	c.current.Store(x)
+	if c.ctx.Err() != nil { // cancelCurrent may have come too early to see it
+		x.ctx.cancel()
+	}
 	defer func() {
 		c.current.Store(nil)
-		x.cancel()
+		x.ctx.cancel()
 		c.head = ""
 		x.abandon()
 		if fault := recover(); fault != nil {
@@ -258,9 +258,20 @@ func (c *conn) handle(x *exchange) (next bool) {
 			x.body.interrupt()
 			c.logPanic(fault)
 		}
+		if next {
+			c.server.recycle(x)
+		}
 	}()
 	c.server.Handler.ServeHTTP(&x.response, x.req)
 	return !c.hijacked && x.finish()
+}
+
+// cancelCurrent ends the context of the request in its handler, because the
+// connection's has ended.
+func (c *conn) cancelCurrent() {
+	if x := c.current.Load(); x != nil {
+		x.ctx.cancelOf(c)
+	}
 }
 
 func (c *conn) logPanic(fault any) {

@@ -10,56 +10,89 @@ import (
 	"time"
 )
 
-// An exchange is one request and its response. It is allocated anew for every
-// request, in one piece, because handlers may keep parts of it.
+// An exchange is one request and its response. Handlers may keep parts of it, so it
+// is made anew for every request, in one piece; unless the server recycles, and then
+// it serves many, one after the other.
 type exchange struct {
 	response
-	cancel context.CancelFunc
-	url    url.URL
-	body   requestBody
+	ctx     requestContext
+	request http.Request
+	blank   http.Request // what request begins as: nothing but the context
+	url     url.URL
+	body    requestBody
+	parser  headParser
 }
 
 // template is never changed; [http.Request.WithContext] of it is the one way to
-// make a request with a context in one allocation.
+// make a request with a context.
 var template http.Request
 
-// newExchange makes the request that a head describes.
-func (c *conn) newExchange(p *headParser) (*exchange, *Error) {
+// newExchange returns an exchange that stands for nothing yet.
+func (s *Server) newExchange() *exchange {
+	if s.Recycle {
+		if x, ok := s.exchanges.Get().(*exchange); ok {
+			return x
+		}
+	}
+	x := new(exchange)
+	x.blank = *template.WithContext(&x.ctx)
+	return x
+}
+
+// recycle takes an exchange back of which nobody holds anything any more.
+func (s *Server) recycle(x *exchange) {
+	if !s.Recycle {
+		return
+	}
+	x.ctx.renew(nil)
+	x.request, x.url, x.body = http.Request{}, url.URL{}, requestBody{}
+	clear(x.header)
+	x.response = response{header: x.header}
+	x.parser.reset()
+	s.exchanges.Put(x)
+}
+
+// read makes x the request whose head the scanner of c has found the end of.
+func (x *exchange) read(c *conn, raw []byte) *Error {
+	p := &x.parser
+	p.raw, p.text = raw, string(raw)
 	ends := c.scan.ends
 	line, err := parseRequestLine(p.text[:ends[0]-2])
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.parse(ends); err != nil {
-		return nil, err
+		return err
 	}
+	p.raw = nil
 	if err := p.checkHost(line.minor); err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.checkFraming(line.minor); err != nil {
-		return nil, err
+		return err
 	}
 	if p.expect != "" && !equalFold(p.expect, "100-continue") {
-		return nil, &Error{BadExpectation, http.StatusExpectationFailed, -1}
+		return &Error{BadExpectation, http.StatusExpectationFailed, -1}
 	}
-	x := new(exchange)
 	if err := parseTarget(&x.url, line.method, line.target); err != nil {
-		return nil, err
+		return err
 	}
 	trailer, err := p.announced()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	ctx, cancel := context.WithCancel(c.ctx)
-	x.cancel = cancel
-	x.req = x.request(c, line, p, ctx)
-	x.req.Trailer = trailer
+	x.ctx.renew(c)
+	x.fill(c, line)
+	x.request.Trailer = trailer
 	x.begin(c, line.minor)
-	return x, nil
+	return nil
 }
 
-func (x *exchange) request(c *conn, line startLine, p *headParser, ctx context.Context) *http.Request {
-	r := template.WithContext(ctx)
+// fill makes the request that the handler sees.
+func (x *exchange) fill(c *conn, line startLine) {
+	r, p := &x.request, &x.parser
+	*r = x.blank
+	x.req = r
 	r.Method, r.RequestURI, r.URL = line.method, line.target, &x.url
 	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, line.minor
 	if line.minor == 0 {
@@ -83,11 +116,10 @@ func (x *exchange) request(c *conn, line startLine, p *headParser, ctx context.C
 	default:
 		r.Body = http.NoBody
 		x.body.over.Store(true)
-		return r
+		return
 	}
 	r.Body = &x.body
 	x.expects = p.expect != "" && line.minor > 0
-	return r
 }
 
 // A requestBody is a request's body. Its methods may be called from any goroutine,
@@ -227,5 +259,5 @@ func (c *conn) checkClient() {
 	if x == nil || !x.body.over.Load() || c.probe.see() != outlookOver {
 		return
 	}
-	x.cancel()
+	x.ctx.cancelOf(c)
 }

@@ -85,10 +85,19 @@ type headParser struct {
 	raw    []byte
 	text   string
 	header http.Header
-	values []string // room for one value for each line, in one allocation
+	values []string // what is left of all
+	all    []string // room for one value for each line, in one allocation
 	// response keeps Host among the headers.
 	response bool
 	framing
+}
+
+// reset forgets a message of which nobody uses the map and the values any more, and
+// keeps the room they take.
+func (p *headParser) reset() {
+	clear(p.header)
+	clear(p.all)
+	*p = headParser{header: p.header, all: p.all}
 }
 
 // parse reads the header lines; ends are those of the scanner, the start line's
@@ -96,8 +105,14 @@ type headParser struct {
 func (p *headParser) parse(ends []int) *Error {
 	p.length = -1
 	n := len(ends) - 1
-	p.header = make(http.Header, n)
-	p.values = make([]string, n)
+	if p.header == nil { // not left by the message before
+		p.header = make(http.Header, n)
+	}
+	if cap(p.all) < n {
+		p.all = make([]string, n)
+	}
+	p.all = p.all[:n]
+	p.values = p.all
 	for i := range n {
 		if err := p.line(ends[i], ends[i+1]-2); err != nil {
 			return err

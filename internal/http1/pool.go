@@ -25,7 +25,6 @@ type upstream struct {
 	probe  probe
 	in     reader
 	scan   scanner
-	parser headParser
 	used   bool      // has carried a request
 	idle   time.Time // since when it has been in the pool
 }

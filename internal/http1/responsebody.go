@@ -1,7 +1,6 @@
 package http1
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"sync"
@@ -10,7 +9,7 @@ import (
 // A responseBody is the body of a target's response. Its end, or Close, is the end of
 // the call.
 type responseBody struct {
-	call *call
+	call *Call
 	mu   sync.Mutex // held while reading
 	decoder
 	done bool // guarded by mu: the connection is no longer the call's
@@ -29,9 +28,8 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	}
 	if err == io.EOF {
 		b.keepTrailer()
-	} else if b.call.ctx.Err() != nil {
-		err = context.Cause(b.call.ctx)
-		b.err = err
+	} else if cause := b.call.canceled(); cause != nil {
+		err, b.err = cause, cause
 	}
 	b.finish(err == io.EOF && b.mode != modeClose && !b.call.res.Close)
 	return n, err

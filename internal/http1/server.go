@@ -41,14 +41,19 @@ type Server struct {
 	// is the connection's. The answer has to say Connection: close. Without it the
 	// answer has an empty body.
 	Refuse func(ctx context.Context, w io.Writer, refusal *Refusal)
+	// Recycle says that Handler keeps nothing of a request after it has returned: not
+	// the request, its context, headers or body, nor the ResponseWriter and its
+	// headers. They then serve the next request. Strings may be kept.
+	Recycle bool
 	// Log is told of panics in handlers; nil discards them.
 	Log *slog.Logger
 
-	once   sync.Once
-	limits Limits
-	reads  blockPool
-	writes blockPool
-	date   atomic.Pointer[date]
+	once      sync.Once
+	limits    Limits
+	reads     blockPool
+	writes    blockPool
+	exchanges sync.Pool
+	date      atomic.Pointer[date]
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
@@ -78,6 +83,9 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) {
 		return
 	}
 	defer c.end()
+	if ctx.Done() != nil {
+		defer context.AfterFunc(c.ctx, c.cancelCurrent)()
+	}
 	c.serve()
 }
 

@@ -67,8 +67,14 @@ func (t *Transport) init() {
 //   - A malformed response is an [*Error]; a connection that ended is
 //     io.ErrUnexpectedEOF or the network's error.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return t.Do(new(Call), req)
+}
+
+// Do is RoundTrip with a call of the caller's, which can be cancelled apart from the
+// request's context and used again. The response and its body are part of the call.
+func (t *Transport) Do(c *Call, req *http.Request) (*http.Response, error) {
 	t.init()
-	c := &call{transport: t, ctx: req.Context()}
+	c.transport, c.ctx = t, req.Context()
 	c.res.Request = req
 	c.head = t.writes.get()
 	defer c.dropHead()
@@ -76,9 +82,16 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
+	c.watch()
 	res, err := c.try(true)
 	if err == errRetry {
 		res, err = c.try(false)
+	}
+	if err != nil {
+		c.unwatch()
+		if c.up == nil || !c.up.begun {
+			closeBody(req)
+		}
 	}
 	return res, err
 }
@@ -99,18 +112,37 @@ func (t *Transport) CloseIdleConnections() {
 // errRetry says that a pooled connection turned out dead before anything was lost.
 var errRetry = errors.New("http1: pooled connection was closed")
 
-// connection takes a connection out of the pool or opens one.
-func (t *Transport) connection(ctx context.Context, host hostKey, pooled bool) (*upstream, error) {
+// connection takes a connection out of the pool or opens one, which the end of the
+// call interrupts too.
+func (c *Call) connection(pooled bool) (*upstream, error) {
+	t := c.transport
 	if pooled {
-		if u := t.pool.get(host); u != nil {
+		if u := t.pool.get(c.host); u != nil {
 			return u, nil
 		}
 	}
-	nc, err := t.dial(ctx, host)
+	ctx, cancel := context.WithCancel(c.ctx)
+	defer cancel()
+	c.interruptDial(cancel)
+	defer c.interruptDial(nil)
+	nc, err := t.dial(ctx, c.host)
+	if cause := c.canceled(); err != nil && cause != nil {
+		return nil, cause
+	}
 	if err != nil {
 		return nil, err
 	}
-	return newUpstream(t, host, nc), nil
+	return newUpstream(t, c.host, nc), nil
+}
+
+// interruptDial sets what Cancel calls while the call has no connection yet.
+func (c *Call) interruptDial(cancel func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.undial = cancel
+	if cancel != nil && c.cause != nil {
+		cancel()
+	}
 }
 
 func (t *Transport) dial(ctx context.Context, host hostKey) (net.Conn, error) {

@@ -11,15 +11,16 @@ import (
 // An upload sends a request's body while the call reads the response. It runs on a
 // goroutine of its own, which ends when the body does, or its reader or the connection fails.
 type upload struct {
-	call *call
-	done chan struct{}
+	call  *Call
+	done  chan struct{}
+	begun bool // owned by the call's goroutine
 
 	// Owned by run, and by all once done is closed.
 	whole bool  // the body has been written to its end
 	err   error // the body's, not the connection's
 }
 
-func newUpload(c *call) *upload { return &upload{call: c, done: make(chan struct{})} }
+func newUpload(c *Call) *upload { return &upload{call: c, done: make(chan struct{})} }
 
 // run copies the body to nc. An error of the body ends the whole call: the target
 // must not take what has come for all.
@@ -85,6 +86,19 @@ func frameChunk(buf []byte, n int, last bool, trailer http.Header) []byte {
 		out = append(out, crlf...)
 	}
 	return out[start:]
+}
+
+// over reports whether run has returned, or will never run.
+func (u *upload) over() bool {
+	if !u.begun {
+		return true
+	}
+	select {
+	case <-u.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // failure returns the body's error, if there has been one.
