@@ -3,24 +3,31 @@ package targetgroup
 import (
 	"context"
 	"io"
-	"math"
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/postern-lb/postern/internal/http1"
 )
 
 // A call is one request on its way through one target, from being dispatched
 // until its response has been read or closed. It watches that bytes keep moving.
+// It may serve another request afterwards, so whoever comes from outside (the timer,
+// the end of a deregistration delay) asks under mu whether it is still the same.
 type call struct {
 	// Fixed before the request is sent.
 	client context.Context // the request's own, which ends when the client goes
-	ctx    context.Context // below client; ends with the call
-	cancel context.CancelFunc
 	start  time.Time
 	idle   time.Duration
-	timer  *time.Timer // fires at the earliest time at which the call can be idle
+	once   bool               // serves one request only
+	cancel context.CancelFunc // nil on package http1's transport
+	wire   http1.Call         // used on package http1's transport
+	out    http.Request
 	url    url.URL
+	up     requestBody
+	body   responseBody
 
 	// Guarded by target.mu, but for target, which is fixed by join.
 	target     *target
@@ -28,25 +35,41 @@ type call struct {
 
 	lastByte  atomic.Int64          // nanoseconds after start
 	cause     atomic.Pointer[Error] // why the call was aborted
-	upgraded  atomic.Pointer[upgradedBody]
-	answered  atomic.Bool // the response's headers have come
-	awaiting  atomic.Bool // somebody waits for the response's body
-	finished  atomic.Bool
-	up        requestBody
-	uploading atomic.Bool // the transport waits for the client's body
+	answered  atomic.Bool           // the response's headers have come
+	awaiting  atomic.Bool           // somebody waits for the response's body
+	uploading atomic.Bool           // the transport waits for the client's body
+
+	mu       sync.Mutex
+	active   bool          // guarded by mu: begun and not finished
+	turn     uint64        // guarded by mu: counts the requests
+	upgraded *upgradedBody // guarded by mu
+	timer    *time.Timer   // guarded by mu: fires at the earliest time at which the call can be idle
+	due      time.Time     // guarded by mu: when it fires; zero if it is not running
 }
 
-func newCall(client context.Context) *call {
-	c := &call{client: client}
-	c.ctx, c.cancel = context.WithCancel(client)
-	return c
+// begin starts a request's clock on t.
+func (c *call) begin(client context.Context, idle time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.client, c.start, c.idle = client, time.Now(), idle
+	c.active = true
+	c.turn++
 }
 
-// arm starts the timer. It is made first and started second, so that watch,
-// which runs on another goroutine, finds it.
+// arm starts the timer. One that runs already is left alone if it fires in time:
+// watch then sees how much later it is needed.
 func (c *call) arm() {
-	c.timer = time.AfterFunc(math.MaxInt64, c.watch)
-	c.timer.Reset(c.idle)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	due := c.start.Add(c.idle)
+	switch {
+	case c.timer == nil:
+		c.due = due
+		c.timer = time.AfterFunc(c.idle, c.watch)
+	case c.due.IsZero() || c.due.After(due):
+		c.due = due
+		c.timer.Reset(c.idle)
+	}
 }
 
 // touch notes that a byte has moved, in either direction.
@@ -57,15 +80,18 @@ func (c *call) touch() { c.lastByte.Store(int64(time.Since(c.start))) }
 // next deadline to compute. A body that nobody is reading is the client's stall:
 // the listener's side of the idle timeout judges that.
 func (c *call) watch() {
-	if c.finished.Load() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.due = time.Time{}
+	if !c.active {
 		return
 	}
 	quiet := time.Since(c.start) - time.Duration(c.lastByte.Load())
 	switch {
 	case quiet < c.idle:
-		c.timer.Reset(c.idle - quiet)
+		c.again(c.idle - quiet)
 	case c.answered.Load() && !c.awaiting.Load():
-		c.timer.Reset(c.idle)
+		c.again(c.idle)
 	case c.uploading.Load() && !c.answered.Load():
 		c.abort(&Error{http.StatusRequestTimeout, ReasonClientTimeout, nil})
 	default:
@@ -73,24 +99,86 @@ func (c *call) watch() {
 	}
 }
 
-// abort ends the call for the given reason; the first one counts.
+// again makes the timer fire once more; the caller holds mu.
+func (c *call) again(d time.Duration) {
+	c.due = time.Now().Add(d)
+	c.timer.Reset(d)
+}
+
+// abort ends the call for the given reason; the first one counts. The caller holds
+// mu and has seen that the call is active.
 func (c *call) abort(why *Error) {
 	c.cause.CompareAndSwap(nil, why)
-	c.cancel()
+	if c.cancel != nil {
+		c.cancel()
+	} else {
+		c.wire.Cancel(why)
+	}
 	// A connection that has been upgraded has left the transport's care.
-	if u := c.upgraded.Load(); u != nil {
-		u.conn.Close()
+	if c.upgraded != nil {
+		c.upgraded.conn.Close()
 	}
 }
 
-// finish takes the call off its target; further calls do nothing.
+func (c *call) currentTurn() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.turn
+}
+
+// abortTurn is abort for whoever saw the call at its given turn.
+func (c *call) abortTurn(turn uint64, why *Error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.active && c.turn == turn {
+		c.abort(why)
+	}
+}
+
+// finish takes the call off its target; further calls do nothing. The timer of a
+// call that may serve again is left to fire for nothing, which is cheaper.
 func (c *call) finish() {
-	if c.finished.Swap(true) {
+	c.mu.Lock()
+	active := c.active
+	c.active = false
+	if c.once {
+		c.stopTimer()
+	}
+	c.mu.Unlock()
+	if !active {
 		return
 	}
-	c.timer.Stop()
 	c.target.leave(c)
-	c.cancel()
+	if c.cancel != nil {
+		c.cancel()
+	}
+}
+
+// stopTimer needs mu.
+func (c *call) stopTimer() {
+	if c.timer != nil {
+		c.timer.Stop()
+		c.due = time.Time{}
+	}
+}
+
+// reset makes the call ready for another request, if it can be.
+func (c *call) reset() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.active || c.cancel != nil || c.upgraded != nil || !c.wire.Reset() {
+		c.stopTimer()
+		return false
+	}
+	c.client, c.target = nil, nil
+	c.out, c.url = http.Request{}, url.URL{}
+	c.up, c.body = requestBody{}, responseBody{}
+	c.lastByte.Store(0)
+	c.cause.Store(nil)
+	c.answered.Store(false)
+	c.awaiting.Store(false)
+	c.uploading.Store(false)
+	return true
 }
 
 // explain turns an error of the transport into ours and counts it.

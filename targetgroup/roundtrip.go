@@ -1,9 +1,12 @@
 package targetgroup
 
 import (
+	"context"
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"strings"
 	"time"
 )
@@ -26,29 +29,38 @@ const maxPicks = 4
 // The caller closes the response's body: until it has been closed or read to its
 // end, the request is in flight. All errors are of type [*Error].
 func (g *Group) RoundTrip(req *http.Request) (*http.Response, error) {
+	x := new(Exchange)
+	x.call.once = true
 	trace := traceOf(req.Context())
-	*trace = Trace{Group: g.name}
+	res, err := g.Do(x, req)
+	*trace = x.Trace
+	return res, err
+}
+
+// Do is RoundTrip with room that the caller lends, so that a request costs none of its
+// own. Req.Header may get x.Fields. The response and its body are part of x.
+func (g *Group) Do(x *Exchange, req *http.Request) (*http.Response, error) {
+	x.Trace = Trace{Group: g.name}
 	if !accepts(g.version, req) {
 		closeBody(req)
 		return nil, &Error{StatusVersionMismatch, ReasonVersionMismatch, nil}
 	}
-	c := newCall(req.Context())
-	if err := g.dispatch(c); err != nil {
-		c.cancel()
+	c := &x.call
+	if err := g.dispatch(c, req.Context()); err != nil {
 		closeBody(req)
 		return nil, err
 	}
-	trace.Target, trace.Dispatched = c.target.address, c.start
-	res, err := c.send(c.outgoing(req, g.scheme))
+	x.Trace.Target, x.Trace.Dispatched = c.target.address, c.start
+	res, err := c.send(x, c.outgoing(req, g.scheme))
 	if err != nil {
 		defer c.finish()
 		return nil, c.explain(err)
 	}
-	return g.respond(c, res, trace), nil
+	return g.respond(c, res, &x.Trace), nil
 }
 
 // dispatch finds a target that takes the call, and starts its clock.
-func (g *Group) dispatch(c *call) error {
+func (g *Group) dispatch(c *call, client context.Context) error {
 	for range maxPicks {
 		r := g.roster.Load()
 		if r.notInUse {
@@ -58,7 +70,7 @@ func (g *Group) dispatch(c *call) error {
 		if t == nil {
 			break
 		}
-		c.start, c.idle = time.Now(), r.idleTimeout
+		c.begin(client, r.idleTimeout)
 		if t.join(c) {
 			g.metrics.request()
 			return nil
@@ -69,7 +81,8 @@ func (g *Group) dispatch(c *call) error {
 
 // outgoing makes the request that the transport sees, and arms the idle timer.
 func (c *call) outgoing(req *http.Request, scheme string) *http.Request {
-	out := req.WithContext(c.ctx)
+	c.out = *req
+	out := &c.out
 	c.url = *req.URL
 	c.url.Scheme, c.url.Host = scheme, c.target.address
 	out.URL = &c.url
@@ -79,9 +92,6 @@ func (c *call) outgoing(req *http.Request, scheme string) *http.Request {
 	if req.Host == "" {
 		out.Host = req.URL.Host
 	}
-	if _, ok := req.Header["User-Agent"]; !ok {
-		out.Header = withoutUserAgent(req.Header)
-	}
 	if req.Body != nil && req.Body != http.NoBody {
 		c.up.call, c.up.body = c, req.Body
 		out.Body = &c.up
@@ -90,24 +100,55 @@ func (c *call) outgoing(req *http.Request, scheme string) *http.Request {
 	return out
 }
 
-// send sends the request and waits for the response. A transport that gives up on
-// a request first waits for its body to be read, and the body of a client that
-// has stalled cannot be interrupted; so with a body there is a goroutine between,
-// which can be left behind to wait for that. Its response, if there will be one,
-// needs no closing: the end of the call's context does it.
-func (c *call) send(out *http.Request) (*http.Response, error) {
-	transport := c.target.transport.Load()
-	if transport.interrupts || out.Body != &c.up {
-		return transport.RoundTrip(out)
+// send sends the request and waits for the response.
+func (c *call) send(x *Exchange, out *http.Request) (*http.Response, error) {
+	t := c.target.transport.Load()
+	if t.http1 == nil {
+		return c.sendStandard(x, t, out)
+	}
+	c.wire.Fields, c.wire.Informed = x.Fields, x.Informed
+	return t.http1.Do(&c.wire, out)
+}
+
+// sendStandard sends the request by net/http's transport, which gives up on a request
+// only when its body has been read; and the body of a client that has stalled cannot be
+// interrupted. So with a body there is a goroutine between, which can be left behind to
+// wait for that. Its response, if there will be one, needs no closing: the end of the
+// call's context does it.
+func (c *call) sendStandard(x *Exchange, t *transport, out *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(c.client)
+	if !c.enableCancel(cancel) {
+		cancel()
+	}
+	if x.Informed != nil {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+			Got1xxResponse: func(code int, h textproto.MIMEHeader) error { return x.Informed(code, http.Header(h)) },
+		})
+	}
+	out = out.WithContext(ctx)
+	if _, ok := out.Header["User-Agent"]; !ok {
+		out.Header = withoutUserAgent(out.Header)
+	}
+	x.Fields.Set(out.Header)
+	if out.Body != &c.up {
+		return t.RoundTrip(out)
 	}
 	done := make(chan outcome, 1)
-	go sendAside(transport, out, done)
+	go sendAside(t, out, done)
 	select {
 	case o := <-done:
 		return o.res, o.err
-	case <-c.ctx.Done():
-		return nil, c.ctx.Err()
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
+}
+
+// enableCancel makes cancel the way to abort the call; false if it was aborted before.
+func (c *call) enableCancel(cancel context.CancelFunc) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cancel = cancel
+	return c.cause.Load() == nil
 }
 
 type outcome struct {
@@ -146,16 +187,24 @@ func (g *Group) respond(c *call, res *http.Response, trace *Trace) *http.Respons
 	case res.Body == http.NoBody:
 		c.finish()
 	case res.StatusCode == http.StatusSwitchingProtocols && writable:
-		u := &upgradedBody{responseBody{call: c, body: conn}, conn}
-		res.Body = u
-		c.upgraded.Store(u)
-		if c.cause.Load() != nil { // aborted before it could be seen as upgraded
-			conn.Close()
-		}
+		res.Body = c.upgrade(conn)
 	default:
-		res.Body = &responseBody{call: c, body: res.Body, hasSize: hasSize}
+		c.body.call, c.body.body, c.body.hasSize = c, res.Body, hasSize
+		res.Body = &c.body
 	}
 	return res
+}
+
+// upgrade makes the body of a 101 response.
+func (c *call) upgrade(conn io.ReadWriteCloser) io.ReadCloser {
+	u := &upgradedBody{responseBody{call: c, body: conn}, conn}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.upgraded = u
+	if c.cause.Load() != nil { // aborted before it could be seen as upgraded
+		conn.Close()
+	}
+	return u
 }
 
 // accepts is ALB's table of request kinds against protocol versions ("Target

@@ -99,19 +99,25 @@ func (t *target) admit(open bool) {
 
 // cut ends every call in flight and closes the idle connections.
 func (t *target) cut(why *Error) {
-	for _, c := range t.inFlightCalls() {
-		c.abort(why)
+	for _, f := range t.inFlightCalls() {
+		f.call.abortTurn(f.turn, why)
 	}
 	t.transport.Load().CloseIdleConnections()
 }
 
+// A flight is a call as it was when somebody looked.
+type flight struct {
+	call *call
+	turn uint64
+}
+
 // inFlightCalls copies the list, since aborting a call makes it leave.
-func (t *target) inFlightCalls() []*call {
+func (t *target) inFlightCalls() []flight {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var calls []*call
+	var calls []flight
 	for c := t.calls; c != nil; c = c.next {
-		calls = append(calls, c)
+		calls = append(calls, flight{c, c.currentTurn()})
 	}
 	return calls
 }

@@ -39,9 +39,8 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interv
 type transport struct {
 	http.RoundTripper
 	CloseIdleConnections func()
-	// interrupts says that the end of a request's context ends RoundTrip at once,
-	// also while it waits for the client's body.
-	interrupts bool
+	// http1 is the round tripper, if it is package http1's.
+	http1 *http1.Transport
 }
 
 // newTransport returns a transport for the requests to one target: package http1's
@@ -61,7 +60,7 @@ func newTransport(cfg *Config, address string, metrics *targetMetrics) *transpor
 			Dial: d.dial, DialTLS: d.dialTLS, MaxIdlePerHost: MaxIdleConnections,
 			IdleTimeout: cfg.IdleTimeout, MaxResponseHeaderBytes: MaxResponseHeaderBytes,
 		}
-		return &transport{RoundTripper: t, CloseIdleConnections: t.CloseIdleConnections, interrupts: true}
+		return &transport{RoundTripper: t, CloseIdleConnections: t.CloseIdleConnections, http1: t}
 	}
 	t := baseTransport(cfg.ProtocolVersion, &d)
 	t.IdleConnTimeout = cfg.IdleTimeout

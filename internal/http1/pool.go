@@ -22,11 +22,11 @@ type upstream struct {
 	abort func()               // makes all reading and writing fail; safe for all
 
 	// Owned by whoever owns the connection.
-	probe  probe
-	in     reader
-	scan   scanner
-	used   bool      // has carried a request
-	idle   time.Time // since when it has been in the pool
+	probe probe
+	in    reader
+	scan  scanner
+	used  bool      // has carried a request
+	idle  time.Time // since when it has been in the pool
 }
 
 func newUpstream(t *Transport, host hostKey, nc net.Conn) *upstream {
