@@ -179,7 +179,7 @@ func (x *exchange) entryType() string {
 
 // finish fills in what is known once the answer is out.
 func (x *exchange) finish() {
-	e, t, w := &x.entry, &x.trace, x.w
+	e, t, w := &x.entry, &x.to.Trace, &x.w
 	now := time.Now()
 	e.Time = now
 	if e.ELBStatus == 0 {

@@ -1,84 +1,87 @@
 package listener
 
 import (
-	"crypto/rand"
+	"encoding/binary"
 	"errors"
-	"io"
-	"log/slog"
+	mathrand "math/rand/v2"
 	"net/http"
-	"net/http/httputil"
+	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
 	"strings"
-	"sync"
 
 	"github.com/postern-lb/postern/targetgroup"
 )
 
-// copyBuffer is the size of the buffers that bodies are copied through.
-const copyBuffer = 32 << 10
-
-// A forwarder sends requests to one target group. It is immutable and safe for
-// concurrent use; what it needs of a request is in the request's exchange.
-type forwarder struct {
-	proxy httputil.ReverseProxy
+// A lender is a backend that works in room that is lent to it, as [targetgroup.Group]
+// does. Any other backend is a plain http.RoundTripper.
+type lender interface {
+	Do(x *targetgroup.Exchange, req *http.Request) (*http.Response, error)
 }
 
-func newForwarder(backend targetgroup.Backend, pool *bufferPool) *forwarder {
-	return &forwarder{httputil.ReverseProxy{
-		Rewrite: func(pr *httputil.ProxyRequest) {
-			exchangeOf(pr.In).rewrite(pr)
-		},
-		Transport:  backend,
-		BufferPool: pool,
-		ErrorLog:   slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // every error is in the exchange
-		ModifyResponse: func(res *http.Response) error {
-			if res.Request != nil { // as RoundTrippers should have it
-				exchangeOf(res.Request).answered(res)
-			}
-			return nil
-		},
-		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, err error) {
-			exchangeOf(r).forwardFailed(err)
-		},
-	}}
-}
+var _ lender = (*targetgroup.Group)(nil)
 
-func exchangeOf(r *http.Request) *exchange {
-	return r.Context().Value(exchangeKey{}).(*exchange)
-}
-
-// forward sends the request to a target of the group.
+// forward sends the request to a target of the group and its answer to the client.
 func (x *exchange) forward(group string) {
-	f := x.p.forwards[group]
-	if f == nil { // every weight is 0
+	backend := x.p.forwards[group]
+	if backend == nil { // every weight is 0
 		x.page(http.StatusServiceUnavailable)
 		return
 	}
 	x.entry.TargetGroup = group
-	r := x.r.WithContext(withExchange(x))
-	if r.Body != nil && r.Body != http.NoBody {
-		x.p.headers.GuardTrailer(r)
-		x.body = newRequestBody(r, x.w)
-		r.Body = x.body
+	res, err := x.roundTrip(backend, x.outgoing())
+	if err != nil {
+		x.forwardFailed(err)
+		return
 	}
-	f.proxy.ServeHTTP(x.w, r)
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		x.tunnel(res)
+		return
+	}
+	x.deliver(res)
 }
 
-// rewrite makes the request that goes to the target. ReverseProxy has taken the
-// hop-by-hop headers out before, so that nothing a client lists in Connection
-// can delete what is set here.
-func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
-	in, out := pr.In, pr.Out
-	out.URL.Scheme, out.URL.Host = "http", "target" // the group sets the real ones
-	out.URL.RawQuery = in.URL.RawQuery              // as sent; ReverseProxy would tidy it
+// outgoing makes the request that goes to the target. Sanitize has taken the
+// hop-by-hop headers out before, so that nothing a client lists in Connection can
+// delete what is set here.
+func (x *exchange) outgoing() *http.Request {
+	x.out = *x.r
+	out := &x.out
+	switch {
+	case out.Body == nil || out.Body == http.NoBody:
+	case out.ContentLength == 0:
+		out.Body = http.NoBody
+	default:
+		x.p.headers.GuardTrailer(out)
+		x.body = newRequestBody(out, &x.w)
+		out.Body = x.body
+	}
 	keepEscapes(out.URL)
-	keepForwarded(out.Header, in.Header)
-	x.connectionHeaders().Set(out.Header)
-	out.Host = TargetHost(HostChoice{
-		Header: in.Host, Authority: in.URL.Host, Port: uint16(x.c.port()),
-		Preserve: x.p.preserveHost, Fallback: x.c.local.Addr().String(),
+	headers := x.connectionHeaders()
+	headers.setForwardedFor(out.Header)
+	x.to.Fields = &headers.fixed
+	out.Host = x.host.choose(HostChoice{
+		Header: x.r.Host, Authority: x.r.URL.Host, Port: uint16(x.c.port()), Preserve: x.p.preserveHost,
+	}, x.c)
+	x.forwardTrailers(x.r, out)
+	return out
+}
+
+// roundTrip gives the request to the backend. What the client is told in between comes
+// through informed.
+func (x *exchange) roundTrip(backend targetgroup.Backend, out *http.Request) (*http.Response, error) {
+	defer x.endInforming()
+	if group, ok := backend.(lender); ok {
+		x.to.Informed = x.informed
+		return group.Do(&x.to, out)
+	}
+	x.to.Fields.Set(out.Header)
+	ctx := targetgroup.WithTrace(out.Context(), &x.to.Trace)
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		Got1xxResponse: func(code int, h textproto.MIMEHeader) error { return x.inform(code, http.Header(h)) },
 	})
-	x.forwardTrailers(in, out)
+	out.URL.Scheme, out.URL.Host = "http", "target"
+	return backend.RoundTrip(out.WithContext(ctx))
 }
 
 // keepEscapes makes the target get the escapes of the path that rules have seen.
@@ -101,8 +104,11 @@ func keepEscapes(u *url.URL) {
 	u.RawPath = string(raw)
 }
 
+// newTraceRandom need not be secret, only unlike all others: the generator is seeded
+// by the system and strong.
 func newTraceRandom() (b [12]byte) {
-	rand.Read(b[:])
+	binary.NativeEndian.PutUint64(b[:], mathrand.Uint64())
+	binary.NativeEndian.PutUint32(b[8:], mathrand.Uint32())
 	return b
 }
 
@@ -139,15 +145,6 @@ func (c *conn) info() ConnectionInfo {
 	return info
 }
 
-// keepForwarded puts back what ReverseProxy takes out and ALB lets pass.
-func keepForwarded(out, in http.Header) {
-	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host"} {
-		if values, ok := in[name]; ok {
-			out[name] = values
-		}
-	}
-}
-
 // forwardTrailers announces the client's trailers that may pass and hands them on
 // when the body has ended, which is when they arrive.
 func (x *exchange) forwardTrailers(in, out *http.Request) {
@@ -176,7 +173,7 @@ func (x *exchange) forwardFailed(err error) {
 		panic(http.ErrAbortHandler)
 	}
 	if ok, missed := x.l.lines.take(x.began); ok {
-		x.l.logger.Warn("forwarding failed", "listener", x.p.name, "target_group", x.entry.TargetGroup, "target", x.trace.Target,
+		x.l.logger.Warn("forwarding failed", "listener", x.p.name, "target_group", x.entry.TargetGroup, "target", x.to.Trace.Target,
 			"status", x.failed.Status, "error", x.failed.Error(), "not_shown_before", missed)
 	}
 	x.page(x.failed.Status)
@@ -198,37 +195,6 @@ func (x *exchange) targetError(err error) *targetgroup.Error {
 	return &targetgroup.Error{Status: http.StatusBadGateway, Reason: targetgroup.ReasonMalformedResponse, Err: err}
 }
 
-// answered sees the target's answer before it is passed on. A 101 is written by
-// ReverseProxy itself, not through the recorder.
-func (x *exchange) answered(res *http.Response) {
-	if res.StatusCode == http.StatusSwitchingProtocols {
-		x.p.responses.Apply(res.Header)
-		x.w.countHeader(res.StatusCode, res.Header)
-		return
-	}
-	x.answer = answerBody{res.Body, x}
-	res.Body = &x.answer
-}
-
-// An answerBody notes how a target's fault ended the body of its answer. The
-// client cannot be told any more, but the log can (ALB, "Troubleshoot your
-// Application Load Balancers": 504 for a body shorter than its Content-Length).
-type answerBody struct {
-	io.ReadCloser
-	x *exchange
-}
-
-// Read implements io.Reader.
-func (b *answerBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		if e, ok := errors.AsType[*targetgroup.Error](err); ok && e.TargetFault() {
-			b.x.failed, b.x.entry.ELBStatus = e, e.Status
-		}
-	}
-	return n, err
-}
-
 // An upgrade is what a request says about switching protocols.
 type upgrade struct{ protocol []string }
 
@@ -247,27 +213,13 @@ func upgradeOf(r *http.Request) upgrade {
 	return upgrade{protocol}
 }
 
-// restoreUpgrade puts back what Sanitize took out with the hop-by-hop headers, for
-// ReverseProxy to act on.
+// restoreUpgrade puts back what Sanitize took out with the hop-by-hop headers.
 func restoreUpgrade(h http.Header, u upgrade) {
 	if u.protocol != nil {
 		h["Upgrade"] = u.protocol
 		h["Connection"] = []string{"Upgrade"}
 	}
 }
-
-// A bufferPool lends the buffers that bodies are copied through.
-type bufferPool struct{ pool sync.Pool }
-
-func newBufferPool() *bufferPool {
-	return &bufferPool{sync.Pool{New: func() any { return new([copyBuffer]byte) }}}
-}
-
-// Get implements httputil.BufferPool.
-func (p *bufferPool) Get() []byte { return p.pool.Get().(*[copyBuffer]byte)[:] }
-
-// Put implements httputil.BufferPool.
-func (p *bufferPool) Put(b []byte) { p.pool.Put((*[copyBuffer]byte)(b)) }
 
 // listsToken reports whether a comma-separated header lists a token.
 func listsToken(values []string, token string) bool {

@@ -30,6 +30,8 @@ func (c *ConnectionHeaders) setForwardedFor(h http.Header) {
 	case c.mode == ForwardedPreserve:
 	case c.mode == ForwardedRemove || c.client == "":
 		delete(h, headerForwardedFor)
+	case len(h[headerForwardedFor]) == 0:
+		h[headerForwardedFor] = c.alone
 	default:
 		h[headerForwardedFor] = []string{joinForwarded(h[headerForwardedFor], c.client)}
 	}

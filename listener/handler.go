@@ -1,37 +1,63 @@
 package listener
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	mathrand "math/rand/v2"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/postern-lb/postern/targetgroup"
 )
 
 // An exchange is one request and its answer. It belongs to the goroutine that
-// the request is served with.
+// the request is served with, and may serve another one later.
 type exchange struct {
 	l *Listener
 	c *conn
 	p *Policy // the policy that this request is served under, from end to end
-	w *recorder
 	r *http.Request
+	w recorder
 
 	began  time.Time
 	entry  AccessEntry
-	trace  targetgroup.Trace
+	to     targetgroup.Exchange
+	out    http.Request // to the target
 	body   *requestBody // nil unless forwarded with a body
-	answer answerBody
 	failed *targetgroup.Error
 	action ActionKind
 	rules  int // evaluated
+
+	informed    func(int, http.Header) error // inform
+	informing   sync.Mutex
+	informedAll bool // guarded by informing: nothing is passed on any more
+	traceID     [1]string
+	host        hostMemo // kept for the next request
 }
 
-type exchangeKey struct{}
+func (l *Listener) newExchange() *exchange {
+	if x, ok := l.exchanges.Get().(*exchange); ok {
+		return x
+	}
+	x := new(exchange)
+	x.informed = x.inform
+	return x
+}
+
+// recycle gives x back if nobody holds anything of it any more.
+func (x *exchange) recycle() {
+	if x.body != nil || x.w.stall != nil || x.w.hijacked != nil || !x.to.Reset() {
+		return
+	}
+	pool := &x.l.exchanges
+	x.l, x.c, x.p, x.r = nil, nil, nil, nil
+	x.w, x.out = recorder{}, http.Request{}
+	x.failed, x.action, x.rules = nil, ActionOther, 0
+	x.informedAll, x.traceID = false, [1]string{}
+	pool.Put(x)
+}
 
 // serveHTTP answers one request. It is the path that every request takes.
 func (l *Listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
@@ -39,9 +65,9 @@ func (l *Listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok || c == nil {
 		panic("listener: internal error: a request without its connection")
 	}
-	x := &exchange{l: l, c: c, p: l.policy.Load(), r: r, began: time.Now()}
-	x.w = newRecorder(w, r, x.p.timeouts.Idle)
-	x.w.onHeader = x.editResponse
+	x := l.newExchange()
+	x.l, x.c, x.p, x.r, x.began = l, c, l.policy.Load(), r, time.Now()
+	x.w.begin(x, w)
 	x.describe()
 	defer x.end()
 	x.serve()
@@ -77,7 +103,7 @@ func (x *exchange) serve() {
 	case a.FixedResponse != nil:
 		x.entry.ActionsExecuted = "fixed-response"
 		x.action = ActionFixedResponse
-		a.FixedResponse.Write(x.w, x.r, x.p.responses)
+		a.FixedResponse.Write(&x.w, x.r, x.p.responses)
 	case a.Redirect != nil:
 		x.redirect(a.Redirect)
 	default:
@@ -106,7 +132,7 @@ func (x *exchange) forbid() {
 		x.l.logger.Info("request refused", "listener", x.p.name, "id", x.entry.RefusalID, "conn_trace_id", x.c.traceID,
 			"reason", x.entry.ErrorReason, "detail", x.c.verdict.Detail, "not_shown_before", missed)
 	}
-	WriteForbidden(x.w, x.r, x.entry.RefusalID, x.p.responses)
+	WriteForbidden(&x.w, x.r, x.entry.RefusalID, x.p.responses)
 }
 
 func (x *exchange) redirect(d *Redirect) {
@@ -116,15 +142,15 @@ func (x *exchange) redirect(d *Redirect) {
 	if status == http.StatusInsufficientStorage {
 		x.p.metrics.RedirectTooLong()
 	}
-	d.Write(x.w, x.r, uint16(x.c.port()), x.p.responses)
+	d.Write(&x.w, x.r, uint16(x.c.port()), x.p.responses)
 }
 
 func (x *exchange) page(status int) {
-	WritePage(x.w, x.r, status, x.p.responses)
+	WritePage(&x.w, x.r, status, x.p.responses)
 }
 
 // editResponse is run on the headers of every answer, a target's or our own.
-func (x *exchange) editResponse(status int, h http.Header) {
+func (x *exchange) editResponse(h http.Header) {
 	x.p.responses.Apply(h)
 	if x.endsConnection() {
 		h.Set("Connection", "close") // on HTTP/2 net/http makes a GOAWAY of it
@@ -163,11 +189,7 @@ func (x *exchange) end() {
 	x.finish()
 	x.p.accessLog.write(&x.entry)
 	x.count()
-}
-
-func withExchange(x *exchange) context.Context {
-	ctx := context.WithValue(x.r.Context(), exchangeKey{}, x)
-	return targetgroup.WithTrace(ctx, &x.trace)
+	x.recycle()
 }
 
 // newRefusalID is what a refused client may quote when it asks why.

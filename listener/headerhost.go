@@ -1,6 +1,9 @@
 package listener
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // A HostChoice is what the Host header towards a target is made from.
 type HostChoice struct {
@@ -37,3 +40,29 @@ func TargetHost(c HostChoice) string {
 	}
 	return name + ":" + strconv.Itoa(int(c.Port))
 }
+
+// A hostMemo remembers one choice: the requests of a listener have few hosts.
+type hostMemo struct {
+	choice HostChoice
+	host   string
+}
+
+// choose is TargetHost with the address of c's socket to fall back on.
+func (m *hostMemo) choose(choice HostChoice, c *conn) string {
+	if choice.Header == "" && choice.Authority == "" {
+		choice.Fallback = c.local.Addr().String()
+	}
+	if m.host != "" && m.choice == choice {
+		return m.host
+	}
+	host := TargetHost(choice)
+	if len(choice.Header)+len(choice.Authority) <= maxMemoHost {
+		choice.Header, choice.Authority = strings.Clone(choice.Header), strings.Clone(choice.Authority)
+		m.choice, m.host = choice, strings.Clone(host)
+	}
+	return host
+}
+
+// maxMemoHost is how long a name, in bytes, may be to be remembered. It is copied,
+// or all of its request's head would be kept with it.
+const maxMemoHost = 255

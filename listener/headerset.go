@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+
+	"github.com/postern-lb/postern/internal/http1"
 )
 
 // A ClientCert is what targets are told of a verified client certificate, each
@@ -36,8 +38,9 @@ type ConnectionInfo struct {
 // get. They never change, and may be set by several goroutines at once.
 type ConnectionHeaders struct {
 	mode   ForwardedMode
-	client string // as it stands in X-Forwarded-For; empty if not known
-	fixed  []fixedHeader
+	client string   // as it stands in X-Forwarded-For; empty if not known
+	alone  []string // client, as the only value
+	fixed  http1.Fields
 }
 
 // A fixedHeader is one header with its one value. The slice is shared by all
@@ -56,6 +59,7 @@ func (p *HeaderPolicy) Connection(info ConnectionInfo) *ConnectionHeaders {
 	c := &ConnectionHeaders{mode: p.mode}
 	if info.Client.Addr().IsValid() {
 		c.client = forwardedAddress(info.Client, p.clientPort)
+		c.alone = []string{c.client}[:1:1]
 	}
 	c.add(headerForwardedProto, schemeOf(info.Protocol))
 	c.add(headerForwardedPort, strconv.Itoa(int(info.Port)))
@@ -77,7 +81,7 @@ func (p *HeaderPolicy) Connection(info ConnectionInfo) *ConnectionHeaders {
 
 func (c *ConnectionHeaders) add(name, value string) {
 	if visible(value) && isASCII(value) {
-		c.fixed = append(c.fixed, fixedHeader{name, []string{value}[:1:1]})
+		c.fixed.Add(name, value) // names were checked by NewHeaderPolicy
 	}
 }
 
@@ -86,7 +90,5 @@ func (c *ConnectionHeaders) add(name, value string) {
 // values must not be modified in place.
 func (c *ConnectionHeaders) Set(h http.Header) {
 	c.setForwardedFor(h)
-	for i := range c.fixed {
-		h[c.fixed[i].name] = c.fixed[i].value
-	}
+	c.fixed.Set(h)
 }

@@ -149,6 +149,32 @@ func TestWebSocketEarlyBytes(t *testing.T) {
 	if got, _ := io.ReadAll(r); string(got) != "early" {
 		t.Errorf("through the tunnel came %q", got)
 	}
+	conn.Close() // what the target has ended is one direction only
+	w.line(1)
+}
+
+// TestTunnelHalfClose ends the direction to the target and still gets its answer.
+func TestTunnelHalfClose(t *testing.T) {
+	target := webScript(t, func(conn net.Conn) {
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		all, _ := io.ReadAll(conn)
+		conn.Write(append([]byte("got all of "), all[len(all)-4:]...))
+	})
+	w := webServe(t, target)
+	conn := w.dial()
+	defer conn.Close()
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+	r := bufio.NewReader(conn)
+	if res, err := http.ReadResponse(r, nil); err != nil || res.StatusCode != 101 {
+		t.Fatalf("%v, %v", res, err)
+	}
+	io.WriteString(conn, "this")
+	if err := conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := io.ReadAll(r); string(got) != "got all of this" {
+		t.Errorf("after the half-close came %q", got)
+	}
 	w.line(1)
 }
 

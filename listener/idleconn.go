@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -37,4 +38,13 @@ func (c *idleConn) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
 	c.written.Add(int64(n))
 	return n, err
+}
+
+// CloseWrite ends the direction to the client, if the connection can.
+func (c *idleConn) CloseWrite() error {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return io.EOF
+	}
+	return half.CloseWrite()
 }

@@ -28,6 +28,9 @@ type Listener struct {
 	open     atomic.Int64   // connections accepted and not yet closed
 	starting sync.WaitGroup // goroutines before a server takes over
 
+	exchanges sync.Pool // of *exchange
+	buffers   sync.Pool // of *[copyBuffer]byte
+
 	// Guarded by mu.
 	mu       sync.Mutex
 	ln       net.Listener

@@ -89,8 +89,8 @@ type Policy struct {
 	headers      *HeaderPolicy
 	responses    *ResponsePolicy
 	preserveHost bool
-	forwards     map[string]*forwarder // by target group
-	hosts        *PolicySet            // nil: no host is foreign
+	forwards     map[string]targetgroup.Backend // by target group
+	hosts        *PolicySet                     // nil: no host is foreign
 
 	connLog, accessLog *Log
 	metrics            *ListenerMetrics
@@ -211,15 +211,14 @@ func (p *Policy) compileRequests(cfg *Config, faults *fault.List) {
 	if p.rules == nil {
 		return
 	}
-	pool := newBufferPool()
-	p.forwards = make(map[string]*forwarder)
+	p.forwards = make(map[string]targetgroup.Backend)
 	for _, name := range p.rules.TargetGroups() {
 		backend := cfg.Backends[name]
 		if backend == nil {
 			faults.Add("", "forwards to target group %q, which does not exist", name)
 			continue
 		}
-		p.forwards[name] = newForwarder(backend, pool)
+		p.forwards[name] = backend
 	}
 }
 

@@ -1,23 +1,25 @@
 package listener
 
 import (
-	"bufio"
-	"net"
+	"io"
 	"net/http"
 	"time"
 )
 
 // A recorder is the http.ResponseWriter of one request. It counts what the
-// client is sent, puts the listener's response headers on every answer, and
-// gives a client that reads nothing no longer than the idle timeout. It belongs
+// client is sent and puts the listener's response headers on every answer. It belongs
 // to the goroutine of its request.
+//
+// The engine of package http1 itself gives a client that reads nothing no more than the
+// idle timeout. On net/http's HTTP/2 a deadline would reset the stream when it passes,
+// whether or not anything is being written then, so there a watchdog sets one only when
+// a write has taken too long.
 type recorder struct {
 	http.ResponseWriter
-	control *http.ResponseController
-	idle    time.Duration
-	stall   *watchdog // HTTP/2 only
-	// onHeader edits the headers of the final answer before they are sent.
-	onHeader func(status int, h http.Header)
+	x        *exchange
+	readFrom io.ReaderFrom // of the server, if it has one
+	control  *http.ResponseController
+	stall    *watchdog // net/http's HTTP/2 only
 
 	status   int
 	sent     int64 // body bytes
@@ -25,22 +27,37 @@ type recorder struct {
 	hijacked *idleConn
 }
 
-// newRecorder also takes away the write deadline that the request before left on
-// an HTTP/1.1 connection. On HTTP/2 a deadline would reset the stream when it
-// passes, whether or not anything is being written then, so a watchdog sets one
-// only when a write has taken too long.
-func newRecorder(rw http.ResponseWriter, r *http.Request, idle time.Duration) *recorder {
-	w := &recorder{ResponseWriter: rw, control: http.NewResponseController(rw), idle: idle}
-	if r.ProtoMajor == 2 {
-		w.stall = newWatchdog(idle, func() { w.control.SetWriteDeadline(past()) })
-	} else {
-		w.control.SetWriteDeadline(time.Time{})
+func (w *recorder) begin(x *exchange, rw http.ResponseWriter) {
+	*w = recorder{ResponseWriter: rw, x: x}
+	w.readFrom, _ = rw.(io.ReaderFrom)
+	if x.r.ProtoMajor == 2 {
+		w.stall = newWatchdog(x.p.timeouts.Idle, func() { w.controller().SetWriteDeadline(past()) })
 	}
-	return w
+}
+
+// controller is made at its first use: most requests need none.
+func (w *recorder) controller() *http.ResponseController {
+	if w.control == nil {
+		w.control = http.NewResponseController(w.ResponseWriter)
+	}
+	return w.control
 }
 
 // Unwrap lets http.ResponseController reach what is below.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// setHeader makes h the headers of the answer: as they are, if the server can take
+// them so.
+func (w *recorder) setHeader(h http.Header) {
+	if adopter, ok := w.ResponseWriter.(interface{ SetHeader(http.Header) }); ok {
+		adopter.SetHeader(h)
+		return
+	}
+	own := w.Header()
+	for name, values := range h {
+		own[name] = values
+	}
+}
 
 // WriteHeader implements http.ResponseWriter. Informational answers pass.
 func (w *recorder) WriteHeader(status int) {
@@ -48,12 +65,13 @@ func (w *recorder) WriteHeader(status int) {
 		return
 	}
 	if status >= 200 {
+		h := w.Header()
 		w.status = status
-		w.onHeader(status, w.Header())
-		w.countHeader(status, w.Header())
+		w.x.editResponse(h)
+		w.countHeader(status, h)
 	}
-	w.begin()
-	defer w.done()
+	w.watch()
+	defer w.unwatch()
 	w.ResponseWriter.WriteHeader(status)
 }
 
@@ -66,33 +84,39 @@ func (w *recorder) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	w.begin()
-	defer w.done()
+	w.watch()
+	defer w.unwatch()
 	n, err := w.ResponseWriter.Write(b)
 	w.sent += int64(n)
 	return n, err
 }
 
-// Flush implements http.Flusher, which ReverseProxy looks for.
+// ReadFrom implements io.ReaderFrom. Call it only if readFrom is set, and after
+// WriteHeader.
+func (w *recorder) ReadFrom(r io.Reader) (int64, error) {
+	n, err := w.readFrom.ReadFrom(r)
+	w.sent += n
+	return n, err
+}
+
+// Flush implements http.Flusher.
 func (w *recorder) Flush() {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	w.begin()
-	defer w.done()
-	w.control.Flush()
+	w.watch()
+	defer w.unwatch()
+	w.controller().Flush()
 }
 
-// begin gives the write that follows the idle timeout.
-func (w *recorder) begin() {
+// watch gives the write that follows the idle timeout.
+func (w *recorder) watch() {
 	if w.stall != nil {
 		w.stall.begin()
-	} else {
-		w.control.SetWriteDeadline(time.Now().Add(w.idle))
 	}
 }
 
-func (w *recorder) done() {
+func (w *recorder) unwatch() {
 	if w.stall != nil {
 		w.stall.done()
 	}
@@ -103,22 +127,24 @@ func (w *recorder) done() {
 func (w *recorder) close() {
 	if w.stall != nil {
 		w.stall.close()
-	}
-	if w.hijacked == nil {
-		w.control.SetWriteDeadline(time.Now().Add(w.idle))
+		w.controller().SetWriteDeadline(time.Now().Add(w.x.p.timeouts.Idle))
 	}
 }
 
-// Hijack implements http.Hijacker, for upgrades: the answer is 101.
-func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	nc, rw, err := w.control.Hijack()
+// switchProtocols sends a 101 with headers h and takes the connection.
+func (w *recorder) switchProtocols(h http.Header) (*idleConn, error) {
+	nc, rw, err := w.controller().Hijack()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	w.status = http.StatusSwitchingProtocols
-	w.hijacked = &idleConn{Conn: nc, idle: w.idle}
+	w.hijacked = &idleConn{Conn: nc, idle: w.x.p.timeouts.Idle}
 	if n := rw.Reader.Buffered(); n > 0 { // sent without waiting for the 101
 		w.hijacked.early, _ = rw.Reader.Peek(n)
 	}
-	return w.hijacked, rw, nil
+	io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\n")
+	h.Write(rw)
+	io.WriteString(rw, "\r\n")
+	nc.SetWriteDeadline(time.Now().Add(w.hijacked.idle))
+	return w.hijacked, rw.Flush()
 }

@@ -29,7 +29,7 @@ type requestBody struct {
 	body    io.ReadCloser
 	control *http.ResponseController
 	idle    time.Duration
-	stall   *watchdog // HTTP/2 only; see newRecorder
+	stall   *watchdog // HTTP/2 only; see recorder
 	atEOF   func()    // set before the first read
 
 	received atomic.Int64
@@ -41,9 +41,9 @@ type requestBody struct {
 }
 
 func newRequestBody(r *http.Request, w *recorder) *requestBody {
-	b := &requestBody{body: r.Body, control: w.control, idle: w.idle}
+	b := &requestBody{body: r.Body, control: w.controller(), idle: w.x.p.timeouts.Idle}
 	if r.ProtoMajor == 2 {
-		b.stall = newWatchdog(w.idle, func() { w.control.SetReadDeadline(past()) })
+		b.stall = newWatchdog(b.idle, func() { b.control.SetReadDeadline(past()) })
 	}
 	return b
 }
@@ -105,7 +105,7 @@ func (b *requestBody) end(err error) error {
 }
 
 // close makes a read in progress return, and all that follow fail: the transport
-// may outlive the request, and ReverseProxy leaves the body open. On HTTP/1.1 the
+// may outlive the request. On HTTP/1.1 the
 // server reads on behind the answer, since the client may be waiting for that
 // before it sends the rest; its connection is not used again (see
 // exchange.endsConnection).

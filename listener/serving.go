@@ -54,6 +54,7 @@ func (l *Listener) newHTTP1(s serverSettings) *http1.Server {
 		WriteTimeout:  s.idle,
 		State:         l.connState,
 		Refuse:        l.refuseMalformed,
+		Recycle:       true,
 		Log:           l.logger,
 	}
 }

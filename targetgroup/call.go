@@ -299,3 +299,12 @@ func (b *upgradedBody) Write(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// CloseWrite ends the direction to the target, if the connection can; if it cannot,
+// it ends both.
+func (b *upgradedBody) CloseWrite() error {
+	if half, ok := b.conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return b.Close()
+}

@@ -46,8 +46,8 @@ func (s *Server) recycle(x *exchange) {
 	}
 	x.ctx.renew(nil)
 	x.request, x.url, x.body = http.Request{}, url.URL{}, requestBody{}
-	clear(x.header)
-	x.response = response{header: x.header}
+	clear(x.spare)
+	x.response = response{spare: x.spare}
 	x.parser.reset()
 	s.exchanges.Put(x)
 }

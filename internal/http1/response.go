@@ -27,7 +27,8 @@ const headRoom = 256
 type response struct {
 	c      *conn
 	req    *http.Request
-	header http.Header
+	header http.Header // nil until asked for
+	spare  http.Header // an empty map for it; nil if there is none
 	minor  int
 
 	status   int // 0 until WriteHeader
@@ -59,10 +60,17 @@ func (x *exchange) begin(c *conn, minor int) {
 // Header implements http.ResponseWriter.
 func (w *response) Header() http.Header {
 	if w.header == nil {
-		w.header = make(http.Header, 8)
+		if w.header = w.spare; w.header == nil {
+			w.header = make(http.Header, 8)
+			w.spare = w.header
+		}
 	}
 	return w.header
 }
+
+// SetHeader makes h, as it is, what Header returns. The server looks at it until the
+// handler has returned.
+func (w *response) SetHeader(h http.Header) { w.header = h }
 
 // WriteHeader implements http.ResponseWriter. Codes from 100 to 199 but 101 are
 // sent at once and may be followed by others.
