@@ -58,6 +58,9 @@ type conn struct {
 	serverCert *tls.Certificate
 	sniMatched bool
 
+	// Owned by who reads from the connection.
+	records recordTracker
+
 	// Safe for all.
 	expires    atomic.Int64 // first end of a certificate in the verified chain, as Unix time; 0 if there is none
 	requests   atomic.Int64
@@ -80,6 +83,24 @@ func (c *conn) Write(b []byte) (int, error) {
 	}
 	c.flightSent = c.flightSent || (c.quiet && !isAlert(b))
 	return c.Conn.Write(b)
+}
+
+// Read implements net.Conn and keeps count of the TLS records.
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if c.tc != nil {
+		c.records.saw(b[:n], len(b))
+	} else {
+		c.records.full = n == len(b)
+	}
+	return n, err
+}
+
+// Drained reports whether nothing of what was read from the socket is left in a layer
+// above it, so that to wait for the socket is to wait for the client. What a PROXY
+// header was read with may have kept something unless its last read found too little.
+func (c *conn) Drained() bool {
+	return (c.tc == nil || c.records.drained()) && (c.Conn == c.raw || !c.records.full)
 }
 
 // NetConn returns the socket, where the engine looks whether a client that waits is

@@ -59,7 +59,7 @@ func (x *exchange) outgoing() *http.Request {
 	keepEscapes(out.URL)
 	headers := x.connectionHeaders()
 	headers.setForwardedFor(out.Header)
-	x.to.Fields = &headers.fixed
+	x.to.Fields = headers.fixed
 	out.Host = x.host.choose(HostChoice{
 		Header: x.r.Host, Authority: x.r.URL.Host, Port: uint16(x.c.port()), Preserve: x.p.preserveHost,
 	}, x.c)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/postern-lb/postern/internal/fault"
 )
@@ -126,6 +127,8 @@ type HeaderPolicy struct {
 	// suspect says with which first bytes a name may be a managed one, so that
 	// most names are let pass after a glance.
 	suspect [256]bool
+	// recent remembers the headers of clients seen lately; safe for all.
+	recent [recentClients]atomic.Pointer[recentFields]
 }
 
 // NewHeaderPolicy checks cfg. The error, if any, is a [fault.List] with paths in

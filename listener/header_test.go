@@ -343,3 +343,50 @@ func BenchmarkSetHeaders(b *testing.B) {
 		c.Set(h)
 	}
 }
+
+// TestConnectionsShareHeadersOfOneClientOnly makes headers for clients that differ in
+// one respect each, in turn, so that each finds another's in its slot.
+func TestConnectionsShareHeadersOfOneClientOnly(t *testing.T) {
+	p := mustHeaderPolicy(t, HeaderConfig{TLSHeaders: true})
+	base := func() ConnectionInfo {
+		return ConnectionInfo{
+			Client: netip.MustParseAddrPort("192.0.2.1:1000"), Protocol: ProtocolHTTPS, Port: 443, TLSVersion: "TLSv1.3",
+			CipherSuite: "TLS_AES_128_GCM_SHA256",
+			Verified:    &ClientCert{Serial: "01", Issuer: "CN=ca", Subject: "CN=a", Validity: "v", Leaf: "leaf"},
+		}
+	}
+	infos := []ConnectionInfo{base()}
+	for _, change := range []func(*ConnectionInfo){
+		func(i *ConnectionInfo) { i.Verified.Subject = "CN=b" },
+		func(i *ConnectionInfo) { i.Verified.Issuer = "CN=other" },
+		func(i *ConnectionInfo) { i.Verified.Leaf = "leaf2" },
+		func(i *ConnectionInfo) { i.Verified.Validity = "w" },
+		func(i *ConnectionInfo) { i.Port = 8443 },
+		func(i *ConnectionInfo) { i.TLSVersion = "TLSv1.2" },
+		func(i *ConnectionInfo) { i.CipherSuite = "ECDHE" },
+		func(i *ConnectionInfo) { i.Client = netip.MustParseAddrPort("192.0.2.2:1000") },
+		func(i *ConnectionInfo) { i.Verified = nil },
+		func(i *ConnectionInfo) { i.Verified, i.Chain = nil, "chain" },
+	} {
+		info := base()
+		change(&info)
+		infos = append(infos, info)
+	}
+	fresh := make([]http.Header, len(infos))
+	for i, info := range infos {
+		fresh[i] = http.Header{}
+		mustHeaderPolicy(t, HeaderConfig{TLSHeaders: true}).Connection(info).Set(fresh[i])
+	}
+	for range 3 {
+		for i, info := range infos {
+			h := http.Header{}
+			p.Connection(info).Set(h)
+			if !maps.EqualFunc(h, fresh[i], slices.Equal) {
+				t.Fatalf("client %d gets %v, want %v", i, h, fresh[i])
+			}
+		}
+	}
+	if a, b := p.Connection(base()), p.Connection(base()); a.fixed != b.fixed {
+		t.Error("two connections of one client share nothing")
+	}
+}

@@ -53,7 +53,7 @@ func BenchmarkReadRequest(b *testing.B) {
 		c := newConn(s, b.Context(), &scriptConn{})
 		b.ReportAllocs()
 		for b.Loop() {
-			c.in.feed([]byte(benchRequest))
+			c.in.feed([]byte(benchRequest), readBuffer)
 			x, err := c.readRequest()
 			if err != nil {
 				b.Fatal(err)

@@ -45,7 +45,18 @@ type conn struct {
 	hijacked    bool
 	keepReading bool // the client may still be sending: linger before closing
 	small       [smallRead]byte
+	drained     drainer // nil if it cannot be told what TLS holds
 }
+
+// A drainer is a connection, below TLS if there is TLS, that knows whether all that was
+// read from the socket has been handed out, by TLS too, if the last read from above
+// found less than it had room for.
+type drainer interface{ Drained() bool }
+
+// always is the drainer of a bare socket.
+type always struct{}
+
+func (always) Drained() bool { return true }
 
 type connKey struct{}
 
@@ -62,6 +73,14 @@ func newConn(s *Server, ctx context.Context, nc net.Conn) *conn {
 	c.in = reader{src: nc, pool: &s.reads}
 	c.scan.limits = &s.limits
 	c.probe.open(nc)
+	switch nc := nc.(type) {
+	case *tls.Conn:
+		c.drained, _ = nc.NetConn().(drainer)
+	case *net.TCPConn:
+		c.drained = always{}
+	default:
+		c.drained, _ = nc.(drainer)
+	}
 	return c
 }
 
@@ -141,15 +160,20 @@ func (c *conn) handshake() bool {
 }
 
 // await waits for the first byte of a request. An idle connection has no buffer
-// but the small one inside it.
+// but the small one inside it, and if it can be told that TLS holds nothing it waits
+// on the socket, here, and not from the depth of crypto/tls: the collector then finds a
+// stack that it can halve.
 func (c *conn) await(timeout time.Duration) bool {
 	if c.in.buffered() == 0 {
 		c.readBy.within(timeout, c.nc.SetReadDeadline)
+		if c.drained != nil && c.in.short && c.drained.Drained() && !c.probe.wait() {
+			return false
+		}
 		n, err := c.nc.Read(c.small[:])
 		if n == 0 {
 			return err == nil && c.await(timeout)
 		}
-		c.in.feed(c.small[:n])
+		c.in.feed(c.small[:n], len(c.small))
 	}
 	from := c.phase.Load()
 	if from == phaseRetired || !c.phase.CompareAndSwap(from, phaseActive) {

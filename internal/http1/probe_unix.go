@@ -14,12 +14,15 @@ const peekLen = 32
 // A probe looks at what a socket has received without taking it. It makes no
 // system call that could block and may be used while others read the connection.
 type probe struct {
-	raw  syscall.RawConn // nil if the connection has no socket
-	tls  bool
-	look func(fd uintptr)
-	data [peekLen]byte
-	n    int
-	err  error
+	raw   syscall.RawConn // nil if the connection has no socket
+	tls   bool
+	look  func(fd uintptr)
+	ready func(fd uintptr) bool
+	woken bool    // owned by wait
+	first [1]byte // owned by wait
+	data  [peekLen]byte
+	n     int
+	err   error
 }
 
 // open finds the socket below nc.
@@ -37,6 +40,33 @@ func (p *probe) open(nc net.Conn) {
 	}
 	p.raw = raw
 	p.look = p.peek
+	p.ready = p.readable
+}
+
+// wait blocks until the socket has something to read, has ended or its read deadline
+// has passed; only in the last case, and if it was closed, it reports false. Without a
+// socket to look at it does not wait. It belongs to the one that reads the connection.
+func (p *probe) wait() bool {
+	if p.raw == nil {
+		return true
+	}
+	p.woken = false
+	return p.raw.Read(p.ready) == nil
+}
+
+// readable looks before the first wait, since what came before that is not announced
+// again, and takes the poller's word afterwards.
+func (p *probe) readable(fd uintptr) bool {
+	if p.woken {
+		return true
+	}
+	p.woken = true
+	for {
+		_, _, err := syscall.Recvfrom(int(fd), p.first[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		if err != syscall.EINTR {
+			return err != syscall.EAGAIN
+		}
+	}
 }
 
 func (p *probe) peek(fd uintptr) {

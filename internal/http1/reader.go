@@ -37,6 +37,7 @@ type reader struct {
 	buf   []byte // nil if nothing is borrowed; longer than a block for a long head
 	r, w  int    // buf[r:w] is unread
 	total int64  // bytes ever read from src
+	short bool   // the last read from src found less than it had room for
 }
 
 func (b *reader) buffered() int { return b.w - b.r }
@@ -66,9 +67,11 @@ func (b *reader) discard() {
 	b.release()
 }
 
-// feed appends bytes that were read elsewhere from src.
-func (b *reader) feed(p []byte) {
+// feed appends bytes that were read elsewhere from src, where there was room for so
+// many.
+func (b *reader) feed(p []byte, room int) {
 	b.acquire()
+	b.short = len(p) < room
 	b.total += int64(len(p))
 	b.w += copy(b.buf[b.w:], p)
 }
@@ -104,6 +107,7 @@ func (b *reader) readSource(p []byte) (int, error) {
 		n, err := b.src.Read(p)
 		if n > 0 || err != nil {
 			b.total += int64(n)
+			b.short = n < len(p)
 			return n, err
 		}
 	}
