@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"strconv"
 	"sync/atomic"
@@ -160,20 +161,10 @@ func (c *conn) handshake() bool {
 }
 
 // await waits for the first byte of a request. An idle connection has no buffer
-// but the small one inside it, and if it can be told that TLS holds nothing it waits
-// on the socket, here, and not from the depth of crypto/tls: the collector then finds a
-// stack that it can halve.
+// but the small one inside it.
 func (c *conn) await(timeout time.Duration) bool {
-	if c.in.buffered() == 0 {
-		c.readBy.within(timeout, c.nc.SetReadDeadline)
-		if c.drained != nil && c.in.short && c.drained.Drained() && !c.probe.wait() {
-			return false
-		}
-		n, err := c.nc.Read(c.small[:])
-		if n == 0 {
-			return err == nil && c.await(timeout)
-		}
-		c.in.feed(c.small[:n], len(c.small))
+	if c.in.buffered() == 0 && !c.readFirst(timeout) {
+		return false
 	}
 	from := c.phase.Load()
 	if from == phaseRetired || !c.phase.CompareAndSwap(from, phaseActive) {
@@ -182,6 +173,32 @@ func (c *conn) await(timeout time.Duration) bool {
 	c.setState(http.StateActive)
 	return true
 }
+
+// readFirst reads the first bytes of a request. Where it can be told that TLS holds
+// nothing, it waits for the socket here, and not from the depth of crypto/tls: the
+// collector then finds a stack that it can halve.
+func (c *conn) readFirst(timeout time.Duration) bool {
+	n, err := 0, error(nil)
+	if c.drained != nil && !c.isDrained() {
+		c.readBy.force(time.Unix(1, 0), c.nc.SetReadDeadline)
+		n, err = c.nc.Read(c.small[:]) // what is there already
+		c.in.short = n < len(c.small)
+	}
+	c.readBy.within(timeout, c.nc.SetReadDeadline)
+	for n == 0 {
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) || c.isDrained() && !c.probe.wait() {
+			return false
+		}
+		if n, err = c.nc.Read(c.small[:]); n == 0 && err != nil {
+			return false
+		}
+	}
+	c.in.feed(c.small[:n], len(c.small))
+	return true
+}
+
+// isDrained reports whether it is known that the socket alone holds what comes next.
+func (c *conn) isDrained() bool { return c.drained != nil && c.in.short && c.drained.Drained() }
 
 // readHead reads to the end of a head and leaves it in the buffer. An error that
 // is not an *Error means that there is nobody to answer.
