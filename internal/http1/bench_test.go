@@ -226,3 +226,50 @@ func BenchmarkTransport(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkLargeBody is the cost of a byte: a megabyte from a target to a TLS client
+// over loopback, in one process with both ends. It shows nothing of requests.
+func BenchmarkLargeBody(b *testing.B) {
+	const size = 1 << 20
+	config := &tls.Config{Certificates: []tls.Certificate{pki.NewRoot("front").Server("front.example").TLS()}}
+	answer := append([]byte("HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n"), make([]byte, size)...)
+	target := scripted(b, func(nc net.Conn) {
+		buf := make([]byte, 8<<10)
+		for {
+			if _, err := nc.Read(buf); err != nil {
+				return
+			}
+			if _, err := nc.Write(answer); err != nil {
+				return
+			}
+		}
+	})
+	for name, st := range stacks() {
+		b.Run("by="+name, func(b *testing.B) {
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() { ln.Close() })
+			st.serve(b, forwarder(st.transport(), target), tls.NewListener(ln, config))
+			nc, err := tls.Dial("tcp", ln.Addr().String(), &tls.Config{InsecureSkipVerify: true})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer nc.Close()
+			r := bufio.NewReaderSize(nc, 64<<10)
+			b.SetBytes(size)
+			b.ReportAllocs()
+			for b.Loop() {
+				io.WriteString(nc, benchRequest)
+				res, err := http.ReadResponse(r, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if n, err := io.Copy(io.Discard, res.Body); n != size {
+					b.Fatal(n, err)
+				}
+			}
+		})
+	}
+}

@@ -23,20 +23,10 @@ func (w *response) Write(p []byte) (int, error) { return w.writeBody(p) }
 func (w *response) WriteString(s string) (int, error) { return w.writeBody([]byte(s)) }
 
 func (w *response) writeBody(p []byte) (int, error) {
-	if w.c.hijacked {
-		return 0, http.ErrHijacked
+	if err := w.mayWrite(); err != nil {
+		return 0, err
 	}
-	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
-	}
-	switch {
-	case w.aborted:
-		return 0, io.ErrClosedPipe
-	case w.err != nil:
-		return 0, w.err
-	case !bodyAllowed(w.status):
-		return 0, http.ErrBodyNotAllowed
-	case w.length >= 0 && int64(len(p)) > w.length-w.written:
+	if w.length >= 0 && int64(len(p)) > w.length-w.written {
 		return 0, http.ErrContentLength
 	}
 	w.written += int64(len(p))
@@ -44,6 +34,26 @@ func (w *response) writeBody(p []byte) (int, error) {
 		return len(p), nil
 	}
 	return w.buffer(p)
+}
+
+// mayWrite begins the answer if that is still to be done, and reports why no body can
+// follow.
+func (w *response) mayWrite() error {
+	if w.c.hijacked {
+		return http.ErrHijacked
+	}
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	switch {
+	case w.aborted:
+		return io.ErrClosedPipe
+	case w.err != nil:
+		return w.err
+	case !bodyAllowed(w.status):
+		return http.ErrBodyNotAllowed
+	}
+	return nil
 }
 
 // buffer takes p into the buffer, which it sends as often as it is full. A large
@@ -71,19 +81,18 @@ func (w *response) buffer(p []byte) (int, error) {
 	return total, nil
 }
 
-// ReadFrom implements io.ReaderFrom, with a pooled buffer.
+// ReadFrom implements io.ReaderFrom: r reads into the very buffer that is sent.
 func (w *response) ReadFrom(r io.Reader) (total int64, err error) {
-	scrap := w.c.server.writes.get()
-	defer w.c.server.writes.put(scrap)
 	for {
-		n, readErr := r.Read(scrap.b)
-		if n > 0 {
-			m, err := w.writeBody(scrap.b[:n])
-			total += int64(m)
-			if err != nil {
-				return total, err
-			}
+		room, err := w.room()
+		if err != nil {
+			return total, err
 		}
+		n, readErr := r.Read(room)
+		if err := w.took(n); err != nil {
+			return total, err
+		}
+		total += int64(n)
 		switch readErr {
 		case nil:
 		case io.EOF:
@@ -92,6 +101,45 @@ func (w *response) ReadFrom(r io.Reader) (total int64, err error) {
 			return total, readErr
 		}
 	}
+}
+
+// minRoom is the least that a read for ReadFrom gets.
+const minRoom = 4 << 10
+
+// room returns the free part of the buffer, after sending it if too little is free.
+func (w *response) room() ([]byte, error) {
+	if err := w.mayWrite(); err == http.ErrBodyNotAllowed {
+		return make([]byte, 1), nil // there may be nothing to read
+	} else if err != nil {
+		return nil, err
+	}
+	w.acquire()
+	if w.hasBody && writeBuffer-chunkRoom-len(w.out) < minRoom {
+		w.flush()
+		w.acquire()
+	}
+	if w.err != nil {
+		return nil, w.err
+	}
+	if cap(w.out)-chunkRoom-len(w.out) < minRoom { // a long head has grown it, and there is no body to send
+		return make([]byte, minRoom), nil
+	}
+	return w.out[len(w.out) : cap(w.out)-chunkRoom], nil
+}
+
+// took notes that n bytes of body came into room.
+func (w *response) took(n int) error {
+	switch {
+	case n > 0 && !bodyAllowed(w.status):
+		return http.ErrBodyNotAllowed
+	case w.length >= 0 && int64(n) > w.length-w.written:
+		return http.ErrContentLength
+	}
+	w.written += int64(n)
+	if w.hasBody {
+		w.out = w.out[:len(w.out)+n]
+	}
+	return nil
 }
 
 // Flush implements http.Flusher.

@@ -3,6 +3,7 @@ package http1
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -122,4 +123,60 @@ func TestPermissionToSend(t *testing.T) {
 	if err != nil || res.StatusCode != 200 || res.Close {
 		t.Errorf("then got %+v %v, want 200", res, err)
 	}
+}
+
+// TestReadFrom copies bodies into answers of every kind and expects what net/http sends.
+func TestReadFrom(t *testing.T) {
+	for name, h := range map[string]http.HandlerFunc{
+		"empty with 204": func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204); copyOK(t, w, "", nil) },
+		"text with 204": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(204)
+			copyOK(t, w, "x", http.ErrBodyNotAllowed)
+		},
+		"too long": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "3")
+			copyOK(t, w, "long", http.ErrContentLength)
+		},
+		"small": func(w http.ResponseWriter, r *http.Request) { copyOK(t, w, "small", nil) },
+		"large": func(w http.ResponseWriter, r *http.Request) { copyOK(t, w, strings.Repeat("large", 20000), nil) },
+		"large and exact": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "100000")
+			copyOK(t, w, strings.Repeat("large", 20000), nil)
+		},
+		"after a write": func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, "a")
+			copyOK(t, w, strings.Repeat("b", 40000), nil)
+		},
+		"with a long head": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Long", strings.Repeat("l", 30000))
+			copyOK(t, w, strings.Repeat("c", 40000), nil)
+		},
+	} {
+		for _, method := range []string{"GET", "HEAD"} {
+			s := &Server{Handler: h, Recycle: true}
+			out := converse(s, &scriptConn{in: []byte(method + " / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")})
+			got, want := readResponse(t, method, out), readResponse(t, method, netHTTP(t, h, method+" / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+			if got != want && name != "too long" {
+				t.Errorf("%s %s: got %.100q, net/http sends %.100q", method, name, got, want)
+			}
+		}
+	}
+}
+
+func copyOK(t *testing.T, w http.ResponseWriter, text string, want error) {
+	n, err := io.Copy(w, struct{ io.Reader }{strings.NewReader(text)})
+	if _, ours := w.(*response); ours && (err != want || want == nil && n != int64(len(text))) {
+		t.Errorf("copying %d bytes: %d, %v; want %v", len(text), n, err, want)
+	}
+}
+
+// readResponse returns the status and the body of one response.
+func readResponse(t *testing.T, method, stream string) string {
+	t.Helper()
+	res, err := http.ReadResponse(bufio.NewReader(strings.NewReader(stream)), &http.Request{Method: method})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	return fmt.Sprint(res.StatusCode, " ", string(body), " ", err)
 }
