@@ -84,7 +84,7 @@ func (l *Listener) start(c *conn) (nc net.Conn) {
 	if c.policy.tlsBase == nil {
 		c.log("", nil)
 		nc = c
-	} else if c.handshake() {
+	} else if l.handshake(c) {
 		nc = c.tc
 	}
 	if nc != nil {
@@ -123,6 +123,23 @@ func (c *conn) readProxyHeader() error {
 		c.client = info.Source
 	}
 	return nil
+}
+
+// handshake is conn.handshake as far as there is room for another.
+func (l *Listener) handshake(c *conn) bool {
+	if !l.admission.enter(c.client.Addr(), c.policy.maxHandshakes, time.Now()) {
+		c.log(trust.UnmappedConnectionError, errTooManyHandshakes)
+		c.reset()
+		return false
+	}
+	defer l.admission.leave()
+	if !c.handshake() {
+		return false
+	}
+	if !c.refused() {
+		l.admission.known.note(c.client.Addr(), time.Now())
+	}
+	return true
 }
 
 // handshake runs TLS and reports whether the connection goes on. Every attempt

@@ -23,10 +23,11 @@ type Listener struct {
 	// changes what they read only once.
 	serving atomic.Pointer[serving]
 
-	lines    quota // in the program's log
-	live     live
-	open     atomic.Int64   // connections accepted and not yet closed
-	starting sync.WaitGroup // goroutines before a server takes over
+	lines     quota // in the program's log
+	admission admission
+	live      live
+	open      atomic.Int64   // connections accepted and not yet closed
+	starting  sync.WaitGroup // goroutines before a server takes over
 
 	exchanges sync.Pool // of *exchange
 	buffers   sync.Pool // of *[copyBuffer]byte
