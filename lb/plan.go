@@ -179,6 +179,7 @@ func (p *plan) listenerConfig(b *LoadBalancer, l config.Listener, at string) lis
 		ProxyProtocol:  proxyProtocol(l.ProxyProtocol),
 		Timeouts:       timeouts(l, p.desired.LoadBalancer),
 		MaxConnections: l.MaxConnections,
+		MaxHandshakes:  l.MaxHandshakes,
 		Rules:          rules(l.Rules), DefaultActions: actions(l.DefaultActions),
 		Backends:  p.backends(),
 		Headers:   requestHeaders(l.Attributes, p.desired.LoadBalancer),

@@ -1,7 +1,6 @@
 package listener
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -18,14 +17,14 @@ const acceptBackoff = time.Second
 
 // accept takes connections until the socket is closed. Each is served by a
 // goroutine of its own; accept itself never waits for a client.
-func (l *Listener) accept(ctx context.Context, ln net.Listener) {
+func (l *Listener) accept(ln net.Listener) {
 	pause := 5 * time.Millisecond
 	for {
 		raw, err := ln.Accept()
 		switch {
 		case err == nil:
 			pause = 5 * time.Millisecond
-			l.admit(ctx, raw)
+			l.admit(raw)
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
@@ -38,7 +37,7 @@ func (l *Listener) accept(ctx context.Context, ln net.Listener) {
 
 // admit starts a connection, or resets it when the listener has as many as its
 // max_connections allows (CloudWatch: RejectedConnectionCount).
-func (l *Listener) admit(ctx context.Context, raw net.Conn) {
+func (l *Listener) admit(raw net.Conn) {
 	p := l.policy.Load()
 	if l.open.Add(1) > int64(p.maxConnections) {
 		l.open.Add(-1)
@@ -52,23 +51,24 @@ func (l *Listener) admit(ctx context.Context, raw net.Conn) {
 	}
 	p.metrics.ConnectionOpened()
 	l.starting.Add(1)
-	go l.runConn(ctx, c)
+	l.live.add(c)
+	go l.runConn(c)
 }
 
 // runConn is the goroutine of a connection: the handshake, and for HTTP/1.1 all
 // that follows.
-func (l *Listener) runConn(ctx context.Context, c *conn) {
-	nc := l.start(ctx, c)
+func (l *Listener) runConn(c *conn) {
+	nc := l.start(c)
 	l.starting.Done()
 	if nc == nil || !l.serve(c, nc) {
 		c.raw.Close()
-		l.closed(c)
+		l.forget(c)
 	}
 }
 
 // start brings a connection to the point where requests can be read from what it
 // returns; nil if it does not come that far.
-func (l *Listener) start(ctx context.Context, c *conn) (nc net.Conn) {
+func (l *Listener) start(c *conn) (nc net.Conn) {
 	defer func() {
 		if r := recover(); r != nil {
 			l.logger.Error("panic while starting a connection", "listener", l.name,
@@ -84,11 +84,11 @@ func (l *Listener) start(ctx context.Context, c *conn) (nc net.Conn) {
 	if c.policy.tlsBase == nil {
 		c.log("", nil)
 		nc = c
-	} else if c.handshake(ctx) {
+	} else if l.handshake(c) {
 		nc = c.tc
 	}
 	if nc != nil {
-		l.live.add(c)
+		l.live.serve(c)
 	}
 	return nc
 }
@@ -101,11 +101,7 @@ func (l *Listener) serve(c *conn, nc net.Conn) bool {
 			l.condemn(c, string(v.Reason), v.Detail)
 		}
 	}
-	if l.serving.Load().serve(c, nc) {
-		return true
-	}
-	l.live.remove(c)
-	return false
+	return l.serving.Load().serve(c, nc)
 }
 
 // closed counts a connection out.
@@ -129,15 +125,34 @@ func (c *conn) readProxyHeader() error {
 	return nil
 }
 
+// handshake is conn.handshake as far as there is room for another.
+func (l *Listener) handshake(c *conn) bool {
+	if !l.admission.enter(c.client.Addr(), c.policy.maxHandshakes, time.Now()) {
+		c.log(trust.UnmappedConnectionError, errTooManyHandshakes)
+		c.reset()
+		return false
+	}
+	defer l.admission.leave()
+	if !c.handshake() {
+		return false
+	}
+	if !c.refused() {
+		l.admission.known.note(c.client.Addr(), time.Now())
+	}
+	return true
+}
+
 // handshake runs TLS and reports whether the connection goes on. Every attempt
-// leaves one line in the connection log.
-func (c *conn) handshake(ctx context.Context) bool {
+// leaves one line in the connection log. No context ends it, since one that can be
+// cancelled costs two registrations with it a handshake: deadlines bound its time,
+// and a drain that has run out closes the socket.
+func (c *conn) handshake() bool {
 	m := &c.policy.mtls
 	c.quiet = m.Mode == ModeVerify && m.OnRefusal == RefuseReset
 	c.Conn.SetDeadline(time.Now().Add(c.policy.timeouts.ClientHello))
 	c.tc = tls.Server(c, c.tlsConfig())
-	err := c.tc.HandshakeContext(ctx)
-	c.state = c.tc.ConnectionState()
+	err := c.tc.Handshake()
+	c.state = negotiatedBy(c.tc)
 	if err != nil {
 		c.handshakeFailed(err)
 		return false
@@ -149,14 +164,7 @@ func (c *conn) handshake(ctx context.Context) bool {
 		reason = c.verdict.Reason
 	}
 	c.log(reason, nil)
-	c.slimDown()
 	return true
-}
-
-// slimDown lets go of what only the handshake needed.
-func (c *conn) slimDown() {
-	c.state.PeerCertificates, c.state.VerifiedChains = nil, nil
-	c.state.OCSPResponse, c.state.SignedCertificateTimestamps = nil, nil
 }
 
 func (c *conn) handshakeFailed(err error) {

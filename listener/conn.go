@@ -50,7 +50,7 @@ type conn struct {
 	muted      bool // refused: nothing at all is sent any more
 	flightSent bool
 	firstAuth  time.Time // when the client last proved that it holds its key
-	state      tls.ConnectionState
+	state      negotiated
 	verdict    *trust.Verdict // verify mode only
 	chain      string         // passthrough mode only: the certificates, encoded
 	presented  []*x509.Certificate
@@ -68,6 +68,21 @@ type conn struct {
 	active     atomic.Bool // a request is in flight
 	headers    atomic.Pointer[connHeaders]
 	registered bool // guarded by live.mu
+	served     bool // guarded by live.mu
+}
+
+// negotiated is what is kept of a tls.ConnectionState, which is ten times as large
+// and holds on to certificates.
+type negotiated struct {
+	Version, CipherSuite uint16
+	CurveID              tls.CurveID
+	DidResume            bool
+	NegotiatedProtocol   string
+}
+
+func negotiatedBy(tc *tls.Conn) negotiated {
+	s := tc.ConnectionState()
+	return negotiated{s.Version, s.CipherSuite, s.CurveID, s.DidResume, s.NegotiatedProtocol}
 }
 
 // Write swallows TLS alerts while the handshake is one that is refused as ALB

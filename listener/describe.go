@@ -91,6 +91,12 @@ func (c *conn) handshakeOutcome(reason trust.Reason, err error) (outcome, why st
 
 // failedReason sorts the errors of crypto/tls and of the socket.
 func failedReason(err error) string {
+	if errors.Is(err, errTooManyHandshakes) {
+		return FailedBusy
+	}
+	if errors.Is(err, errClientGone) {
+		return FailedClosed
+	}
 	if _, ok := errors.AsType[*ProxyError](err); ok {
 		return FailedProxyProtocol
 	}

@@ -2,6 +2,7 @@ package listener
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"testing"
 	"time"
@@ -104,4 +105,38 @@ func TestTicketKeysAreLent(t *testing.T) {
 			t.Errorf("the keys survive another %s", name)
 		}
 	}
+}
+
+// What crypto/tls holds of a client's certificates as long as a connection lives is
+// the same for all its connections, and still what the client sent.
+func TestConnectionsShareTheirChain(t *testing.T) {
+	bothVersions(t, func(t *testing.T, s *site, version uint16) {
+		f := startFront(t, s.config(s.verify(RefuseReset)))
+		resuming, _ := s.resuming(s.acme, version)
+		for i, cfg := range []*tls.Config{with(s.client(s.acme), upTo(version)), with(s.client(s.acme), upTo(version)), resuming, resuming, resuming} {
+			tc := f.connect(cfg)
+			defer tc.Close()
+			if _, err := ask(tc, request()); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the connection", func() bool { return len(f.live.list()) == i+1 })
+		}
+		held := map[*x509.Certificate]int{}
+		for _, c := range f.live.list() {
+			state := c.tc.ConnectionState()
+			for i, cert := range state.PeerCertificates {
+				if !cert.Equal(s.acme.Chain()[i]) || cert != c.presented[i] {
+					t.Errorf("certificate %d is %s", i, cert.Subject)
+				}
+				held[cert]++
+			}
+			if len(state.PeerCertificates) != len(s.acme.Chain()) {
+				t.Errorf("%d certificates", len(state.PeerCertificates))
+			}
+		}
+		// One chain since the first handshake, another since the first resumption.
+		if len(held) > 2*len(s.acme.Chain()) {
+			t.Errorf("five connections hold %d certificates", len(held))
+		}
+	})
 }

@@ -23,10 +23,11 @@ type Listener struct {
 	// changes what they read only once.
 	serving atomic.Pointer[serving]
 
-	lines    quota // in the program's log
-	live     live
-	open     atomic.Int64   // connections accepted and not yet closed
-	starting sync.WaitGroup // goroutines before a server takes over
+	lines     quota // in the program's log
+	admission admission
+	live      live
+	open      atomic.Int64   // connections accepted and not yet closed
+	starting  sync.WaitGroup // goroutines before a server takes over
 
 	exchanges sync.Pool // of *exchange
 	buffers   sync.Pool // of *[copyBuffer]byte
@@ -82,7 +83,7 @@ func (l *Listener) startServing(p *Policy) {
 
 // Open binds the address. The error names the listener and the address.
 func (l *Listener) Open() error {
-	ln, err := net.Listen("tcp", l.address)
+	ln, err := listenConfig().Listen(context.Background(), "tcp", l.address)
 	if err != nil {
 		return fmt.Errorf("listener %q: opening %s: %w", l.name, l.address, err)
 	}
@@ -126,21 +127,19 @@ func (l *Listener) Run(ctx context.Context) error {
 	l.mu.Lock()
 	ln := l.ln
 	l.mu.Unlock()
-	handshakes, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
 	stop := context.AfterFunc(ctx, func() { ln.Close() })
 	defer stop()
 
-	l.accept(handshakes, ln)
+	l.accept(ln)
 	lost := ctx.Err() == nil
-	l.drain(cancel)
+	l.drain()
 	if lost {
 		return fmt.Errorf("listener %q: the socket was closed by somebody else", l.name)
 	}
 	return nil
 }
 
-func (l *Listener) drain(cancelHandshakes context.CancelFunc) {
+func (l *Listener) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), l.policy.Load().timeouts.Drain)
 	defer cancel()
 	l.mu.Lock()
@@ -155,7 +154,9 @@ func (l *Listener) drain(cancelHandshakes context.CancelFunc) {
 	case <-started:
 	case <-ctx.Done():
 	}
-	cancelHandshakes()
+	for _, c := range l.live.beginning() {
+		c.raw.Close()
+	}
 	<-started
 
 	var wg sync.WaitGroup

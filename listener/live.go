@@ -13,8 +13,8 @@ const recheckGrace = 800 * time.Millisecond
 // write what it still holds: the end of the last response among it.
 const flushTime = 50 * time.Millisecond
 
-// live is the set of connections that are being served. It is safe for
-// concurrent use.
+// live is the set of open connections: those that begin, and those that are being
+// served. It is safe for concurrent use.
 type live struct {
 	mu    sync.Mutex
 	conns map[*conn]struct{}
@@ -29,6 +29,13 @@ func (l *live) add(c *conn) {
 	}
 	l.conns[c] = struct{}{}
 	c.registered = true
+}
+
+// serve notes that the handshake of c is over.
+func (l *live) serve(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.served = true
 }
 
 // remove reports whether c was in the set.
@@ -47,12 +54,20 @@ func (l *live) remove(c *conn) bool {
 	return true
 }
 
-func (l *live) list() []*conn {
+// list returns the connections that are being served.
+func (l *live) list() []*conn { return l.those(true) }
+
+// beginning returns the connections whose handshake is not over.
+func (l *live) beginning() []*conn { return l.those(false) }
+
+func (l *live) those(served bool) []*conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	out := make([]*conn, 0, len(l.conns))
 	for c := range l.conns {
-		out = append(out, c)
+		if c.served == served {
+			out = append(out, c)
+		}
 	}
 	return out
 }

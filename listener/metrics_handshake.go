@@ -26,6 +26,7 @@ const (
 	FailedClientAlert   = "ClientAlert"   // the client sent an alert: it distrusts us, say
 	FailedProxyProtocol = "ProxyProtocol" // the PROXY protocol header is missing or wrong
 	FailedClientHello   = "ClientHello"   // the first message is too large or malformed
+	FailedBusy          = "Busy"          // too many handshakes were under way
 	FailedUnmapped      = "UnmappedConnectionError"
 )
 
@@ -48,7 +49,7 @@ func refusalReasons() []string {
 
 var failureReasons = [...]string{
 	FailedTimeout, FailedClosed, FailedNotTLS, FailedVersion, FailedCipher,
-	FailedClientAlert, FailedProxyProtocol, FailedClientHello, FailedUnmapped,
+	FailedClientAlert, FailedProxyProtocol, FailedClientHello, FailedBusy, FailedUnmapped,
 }
 
 type handshakeMetrics struct {

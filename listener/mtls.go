@@ -87,6 +87,7 @@ func (c *conn) decide(cs tls.ConnectionState) error {
 		c.verdict = m.Store.Verify(cs.PeerCertificates, m.Trust, c.policy.now())
 		if c.verdict.Accepted {
 			c.expires.Store(firstEnd(c.verdict.Chain))
+			c.presented = c.shareChain(cs)
 			return nil
 		}
 		if m.OnRefusal == RefuseForbidden {
@@ -96,6 +97,16 @@ func (c *conn) decide(cs tls.ConnectionState) error {
 		return &refusedError{c.verdict}
 	}
 	return nil
+}
+
+// shareChain lets go of the certificates that crypto/tls parsed for this connection,
+// some 5 KB that it would keep as long as the connection lives: it puts equal ones,
+// which all connections of the client share, into the slice that the *tls.Conn
+// itself holds. Nobody else can see that slice before the handshake is over.
+func (c *conn) shareChain(cs tls.ConnectionState) []*x509.Certificate {
+	shared := c.verdict.Share(cs.PeerCertificates, cs.DidResume)
+	copy(cs.PeerCertificates, shared)
+	return shared
 }
 
 func (c *conn) decidePassthrough(cs tls.ConnectionState) error {

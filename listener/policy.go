@@ -48,6 +48,9 @@ type Config struct {
 	ProxyProtocol  *ProxyProtocolConfig // nil: connections come without a header
 	Timeouts       Timeouts
 	MaxConnections int
+	// MaxHandshakes bounds the TLS handshakes under way; 0 means
+	// DefaultHandshakesPerCore times GOMAXPROCS.
+	MaxHandshakes int
 
 	Rules          []RuleConfig
 	DefaultActions []ActionConfig
@@ -84,6 +87,7 @@ type Policy struct {
 	timeouts       Timeouts
 	serverSettings serverSettings
 	maxConnections int
+	maxHandshakes  int
 
 	rules        *RuleTable
 	headers      *HeaderPolicy
@@ -117,6 +121,9 @@ func Compile(cfg Config, before *Policy) (*Policy, error) {
 	}
 	if p.maxConnections == 0 {
 		p.maxConnections = DefaultMaxConnections
+	}
+	if p.maxHandshakes = cfg.MaxHandshakes; p.maxHandshakes == 0 {
+		p.maxHandshakes = defaultHandshakes()
 	}
 	p.serverSettings = serverSettings{p.timeouts.Idle, p.timeouts.RequestHeaders, cfg.HTTP2}
 	p.checkMutualAuthentication(&faults)

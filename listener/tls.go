@@ -81,9 +81,14 @@ func (c *conn) tlsConfig() *tls.Config {
 }
 
 // helloReceived notes the server name, and gives the rest of the handshake a
-// time of its own.
+// time of its own. All cryptography is still to come: a client that has gone while
+// it waited for the processor is dropped here.
 func (c *conn) helloReceived(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	c.sni = hello.ServerName
+	if l := c.listener; l.admission.pressed(c.policy.maxHandshakes) && peerGone(c.raw) {
+		c.muted = true
+		return nil, errClientGone
+	}
 	c.Conn.SetDeadline(time.Now().Add(c.policy.timeouts.Handshake))
 	return nil, nil
 }

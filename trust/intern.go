@@ -1,8 +1,11 @@
 package trust
 
 import (
+	"bytes"
 	"crypto/x509"
+	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // interned lets the entries of a memo share the intermediates that many
@@ -45,4 +48,33 @@ func (t *interned) one(c *x509.Certificate) *x509.Certificate {
 		t.byDER[string(c.Raw)] = c
 	}
 	return c
+}
+
+// shared is one presented chain for all the connections that presented it.
+type shared struct {
+	chain atomic.Pointer[[]*x509.Certificate]
+	fixed atomic.Bool // chain came from a session
+}
+
+func newShared(chain []*x509.Certificate) *shared {
+	s := new(shared)
+	s.chain.Store(&chain)
+	return s
+}
+
+func (s *shared) share(chain []*x509.Certificate, resumed bool) []*x509.Certificate {
+	known := *s.chain.Load()
+	if !sameChain(known, chain) {
+		return chain
+	}
+	if resumed && s.fixed.CompareAndSwap(false, true) {
+		s.chain.Store(&chain)
+		return chain
+	}
+	return known
+}
+
+// sameChain compares every certificate byte for byte.
+func sameChain(a, b []*x509.Certificate) bool {
+	return slices.EqualFunc(a, b, func(x, y *x509.Certificate) bool { return bytes.Equal(x.Raw, y.Raw) })
 }

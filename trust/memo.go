@@ -1,7 +1,6 @@
 package trust
 
 import (
-	"bytes"
 	"crypto/x509"
 	"slices"
 	"sync"
@@ -110,15 +109,7 @@ func (m *memo) lookUp(q *question) *entry {
 
 // same compares every certificate byte for byte.
 func (e *entry) same(chain []*x509.Certificate, v variant) bool {
-	if e.variant != v || len(e.presented) != len(chain) {
-		return false
-	}
-	for i, c := range chain {
-		if !bytes.Equal(e.presented[i].Raw, c.Raw) {
-			return false
-		}
-	}
-	return true
+	return e.variant == v && sameChain(e.presented, chain)
 }
 
 // holds reports whether now is in the window of the entry.
@@ -130,6 +121,7 @@ func (e *entry) holds(now time.Time) bool {
 // the handshake that made it.
 func (m *memo) keep(e *entry) *Verdict {
 	m.shared.intern(e)
+	e.first.presented = newShared(e.presented)
 	e.hit = e.first
 	e.hit.MemoHit = true
 	e.key = m.hash(e.presented[0].Raw)

@@ -321,3 +321,52 @@ func TestHitEqualsMiss(t *testing.T) {
 		t.Errorf("miss %+v, hit %+v", miss, hit)
 	}
 }
+
+// All connections of a client hold one chain, and the first that came from a session
+// is held for all: crypto/tls then finds it parsed.
+func TestChainsAreShared(t *testing.T) {
+	root := pki.NewRoot("root")
+	sub := root.Intermediate("sub")
+	acme := sub.Client("acme")
+	s := memoStore(t, Options{}, root)
+	parse := func(e *pki.Entity) []*x509.Certificate {
+		var chain []*x509.Certificate
+		for _, c := range e.Chain() {
+			again, err := x509.ParseCertificate(c.Raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			chain = append(chain, again)
+		}
+		return chain
+	}
+	share := func(chain []*x509.Certificate, resumed bool) []*x509.Certificate {
+		return s.Verify(chain, nil, time.Now()).Share(chain, resumed)
+	}
+	first := share(parse(acme), false)
+	if got := share(parse(acme), false); &got[0] != &first[0] {
+		t.Error("the second connection has a chain of its own")
+	}
+	session := parse(acme)
+	if got := share(session, true); &got[0] != &session[0] {
+		t.Error("the chain of the first session was not taken for all")
+	}
+	for _, resumed := range []bool{false, true} {
+		if got := share(parse(acme), resumed); &got[0] != &session[0] {
+			t.Errorf("resumed %v: not the chain of the first session", resumed)
+		}
+	}
+	v := s.Verify(parse(acme), nil, time.Now())
+	for name, other := range map[string][]*x509.Certificate{
+		"another client": sub.Client("other").Chain(), "leaf alone": acme.Chain()[:1], "none": nil,
+		"one more": append(acme.Chain(), root.Cert),
+	} {
+		if got := v.Share(other, true); len(got) != len(other) || (len(got) > 0 && got[0] != other[0]) {
+			t.Errorf("%s: was given somebody else's chain", name)
+		}
+	}
+	refused := s.Verify(pki.NewRoot("evil").Client("acme").Chain(), nil, time.Now())
+	if other := acme.Chain(); &refused.Share(other, false)[0] != &other[0] {
+		t.Error("a refusal shares a chain")
+	}
+}

@@ -34,6 +34,22 @@ type Verdict struct {
 	Busy bool
 	// MemoHit says that an earlier, equal handshake was remembered.
 	MemoHit bool
+
+	presented *shared // of a remembered acceptance
+}
+
+// Share returns the certificates of the given chain, for which v was given, as
+// all connections with this chain share them: crypto/tls parses them anew for
+// each. A chain that is not remembered, or another, is returned as it is.
+//
+// Resumed says that crypto/tls had the chain from a session. It keeps parsed
+// those certificates only that somebody else still holds, so that the first of
+// them become the shared ones.
+func (v *Verdict) Share(chain []*x509.Certificate, resumed bool) []*x509.Certificate {
+	if v.presented == nil {
+		return chain
+	}
+	return v.presented.share(chain, resumed)
 }
 
 // RefuseMissing returns the verdict on a client that presented no certificate

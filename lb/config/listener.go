@@ -21,7 +21,10 @@ type Listener struct {
 	ProxyProtocol        ProxyProtocol        `yaml:"proxy_protocol"`
 	Timeouts             Timeouts             `yaml:"timeouts"`
 	// MaxConnections bounds the connections open at one time.
-	MaxConnections int                `yaml:"max_connections" range:"1..1000000"`
+	MaxConnections int `yaml:"max_connections" range:"1..1000000"`
+	// MaxHandshakes bounds the TLS handshakes under way at one time; 0 means as
+	// many as suit the processors.
+	MaxHandshakes  int                `yaml:"max_handshakes" range:"0..1000000"`
 	Rules          []Rule             `yaml:"rules"`
 	DefaultActions []Action           `yaml:"default_actions,required,filled"`
 	Attributes     ListenerAttributes `yaml:",inline"`
