@@ -31,10 +31,11 @@ func (c *runCommand) Run(s *streams) error {
 		return inputError(err)
 	}
 	ctx, end := context.WithCancel(s.ctx)
-	var reloading sync.WaitGroup
-	defer reloading.Wait()
+	var background sync.WaitGroup
+	defer background.Wait()
 	defer end()
-	reloading.Go(func() { reloadOn(ctx, hangups, balancer, logger) })
+	background.Go(func() { reloadOn(ctx, hangups, balancer, logger) })
+	background.Go(func() { giveBackMemory(ctx) })
 	return balancer.Run(s.ctx)
 }
 

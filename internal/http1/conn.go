@@ -147,17 +147,24 @@ func (c *conn) handshake() bool {
 	if !ok {
 		return true
 	}
+	state := tc.ConnectionState()
+	if !state.HandshakeComplete {
+		if !c.finishHandshake(tc) {
+			return false
+		}
+		state = tc.ConnectionState()
+	}
+	c.tls = &state
+	return true
+}
+
+func (c *conn) finishHandshake(tc *tls.Conn) bool {
 	ctx, cancel := c.ctx, context.CancelFunc(func() {})
 	if d := c.server.HeaderTimeout; d > 0 {
 		ctx, cancel = context.WithTimeout(ctx, d)
 	}
 	defer cancel()
-	if tc.HandshakeContext(ctx) != nil {
-		return false
-	}
-	state := tc.ConnectionState()
-	c.tls = &state
-	return true
+	return tc.HandshakeContext(ctx) == nil
 }
 
 // await waits for the first byte of a request. An idle connection has no buffer
