@@ -148,7 +148,7 @@ measure() {
     case $1 in
     full) as_partner handshake -address "$address" "${common[@]}" ;;
     many) as_many handshake -address "$address" "${common[@]}" ;;
-    resumed) as_partner handshake -address "$address" "${common[@]}" -resume ;;
+    resumed) as_partner handshake -address "$address" "${common[@]}" -resume 1 ;;
     get) as_partner handshake -address "$address" "${common[@]}" -get ;;
     keep-128) as_partner requests -url "https://$address/128" "${common[@]}" ;;
     keep-10k) as_partner requests -url "https://$address/10k" "${common[@]}" ;;

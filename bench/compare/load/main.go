@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string) error {
 func handshake(ctx context.Context, flags *flag.FlagSet, args []string) (report, error) {
 	var c bench.HandshakeConfig
 	flags.StringVar(&c.Address, "address", "", "`host:port` of the server")
-	flags.BoolVar(&c.Resume, "resume", false, "offer the last session")
+	flags.Float64Var(&c.Resume, "resume", 0, "`share` that offer the last session")
 	flags.BoolVar(&c.TinyGET, "get", false, "finish each with a GET in place of a close")
 	flags.StringVar(&c.Path, "path", "/ping", "`path` of the GET")
 	if err := parse(flags, args, &c.Client, &c.Load); err != nil {
@@ -71,15 +71,15 @@ func handshake(ctx context.Context, flags *flag.FlagSet, args []string) (report,
 }
 
 func requests(ctx context.Context, flags *flag.FlagSet, args []string) (report, error) {
-	var c bench.RequestsConfig
+	var c bench.RequestConfig
 	flags.StringVar(&c.URL, "url", "", "`URL` to get")
-	flags.Float64Var(&c.Rate, "rate", 0, "`requests` a second; 0 is as fast as answered")
+	flags.Float64Var(&c.Load.Rate, "rate", 0, "`requests` a second; 0 is as fast as answered")
 	flags.BoolVar(&c.HTTP2, "http2", false, "speak HTTP/2")
 	flags.IntVar(&c.Streams, "streams", 0, "HTTP/2 streams on each connection")
 	if err := parse(flags, args, &c.Client, &c.Load); err != nil {
 		return nil, err
 	}
-	return bench.Requests(ctx, c)
+	return bench.Request(ctx, c)
 }
 
 // parse adds the flags that both kinds of run have.
