@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -171,4 +172,21 @@ func TestErrorKindsAreBounded(t *testing.T) {
 	if list[1].Kind != "status 400" || list[1].Count != 2 {
 		t.Errorf("next is %+v", list[1])
 	}
+}
+
+func TestTreeMemorySeesTheHeap(t *testing.T) {
+	before, _, err := TreeMemory(os.Getpid())
+	if err != nil {
+		t.Skip("this system has no /proc")
+	}
+	const size = 64 << 20
+	heap := make([]byte, size)
+	for i := 0; i < size; i += 4096 {
+		heap[i] = 1
+	}
+	after, peak, err := TreeMemory(os.Getpid())
+	if err != nil || after-before < size/2 || peak < size {
+		t.Errorf("%d bytes before, %d after, at most %d; %v", before, after, peak, err)
+	}
+	runtime.KeepAlive(heap)
 }

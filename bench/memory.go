@@ -9,8 +9,8 @@ import (
 )
 
 // TreeMemory returns the resident memory of process pid and all its descendants
-// now, and the sum of the most that each of them ever had, in bytes. Pages that
-// they share count once for each, so compare differences. It reads /proc.
+// now, pages that they share counted once, and the most that any one of them
+// ever had, in bytes. It reads /proc.
 func TreeMemory(pid int) (resident, peak int64, err error) {
 	processes, err := readProcesses()
 	if err != nil {
@@ -23,12 +23,17 @@ func TreeMemory(pid int) (resident, peak int64, err error) {
 		if !descends(processes, id, pid) {
 			continue
 		}
-		status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(id), "status"))
+		folder := filepath.Join("/proc", strconv.Itoa(id))
+		status, err := os.ReadFile(filepath.Join(folder, "status"))
 		if err != nil {
 			continue // it has ended since
 		}
-		resident += statusBytes(string(status), "VmRSS:")
-		peak += statusBytes(string(status), "VmHWM:")
+		peak = max(peak, statusBytes(string(status), "VmHWM:"))
+		if shares, err := os.ReadFile(filepath.Join(folder, "smaps_rollup")); err == nil {
+			resident += statusBytes(string(shares), "Pss:")
+		} else {
+			resident += statusBytes(string(status), "VmRSS:")
+		}
 	}
 	return resident, peak, nil
 }

@@ -26,6 +26,7 @@ func writePKI(dir string) error {
 	rootCRL, sub2CRL := pki.CRLPEM(root.CRL(1)), pki.CRLPEM(sub2.CRL(1))
 	files := map[string][]byte{
 		"root.pem":       root.PEM(),
+		"bundle.pem":     pki.PEM(root.Cert, sub.Cert, sub2.Cert), // postern reads no list of a CA that it does not know
 		"server.pem":     front.ChainPEM(),
 		"server-key.pem": front.KeyPEM(),
 		"server-all.pem": append(front.ChainPEM(), front.KeyPEM()...), // haproxy

@@ -51,7 +51,7 @@ func allRows() []row {
 		{"idle mTLS keep-alive connection", "KB", tickets, false, idleMemory},
 		{"start with a CRL of 1,000,000, to the first answer", "s", setups[3], false, startSeconds},
 		{"the same, memory then", "MB", setups[3], false, startMemory},
-		{"the same, most memory until then", "MB", setups[3], false, startPeak},
+		{"the same, the most that one process had", "MB", setups[3], false, startPeak},
 		{"longest request while it is reloaded", "ms", setups[3], false, reload},
 	}
 	return append(list, matrix()...)
