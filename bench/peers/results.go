@@ -53,8 +53,8 @@ func (r *results) markdown(machine, versions string) string {
 	var out strings.Builder
 	o := r.options
 	fmt.Fprintf(&out, "# Postern beside its peers\n\nWritten by `go run ./bench/peers`; [README.md](README.md) has the method.\n\n%s\n", machine)
-	fmt.Fprintf(&out, "%d rounds of windows of %v, servers in turn within each. Servers on core %d, generator and backend on core %d.\n",
-		o.rounds, o.duration, o.serverCore, o.loadCore)
+	fmt.Fprintf(&out, "%d rounds of windows of %v, servers in turn within each; %d idle connections. Servers on core %d, generator and backend on core %d.\n",
+		o.rounds, o.duration, o.idle, o.serverCore, o.loadCore)
 	out.WriteString("TLS 1.3, X25519, ECDSA P-256; clients send leaf and intermediate. \"µs CPU\" is user and system time of the server's\n" +
 		"process tree for each handshake or request. Median (least to most).\n\n" + versions)
 	if len(r.absent) > 0 {
