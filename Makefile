@@ -18,5 +18,6 @@ check: build
 fuzz:
 	./.ci/fuzz $${FUZZTIME:-5s}
 
+# Under ten minutes; without -short it is the whole, see bench/README.md.
 bench:
-	./bench/compare/run.sh
+	go run ./bench/peers -short

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	"github.com/postern-lb/postern/internal/fault"
-	"github.com/postern-lb/postern/internal/pki"
 )
 
 // A Client says what the generator presents to the server, and what it expects.
@@ -37,6 +35,12 @@ type Client struct {
 	// IssuerFile holds the CA's certificate and any intermediates above it that
 	// clients must present, in PEM; IssuerKeyFile is the CA's ECDSA or RSA key.
 	IssuerFile, IssuerKeyFile string
+	// KeyType is the key of the made clients: "ecdsa-p256", "rsa-2048" or "ed25519".
+	// Default ecdsa-p256. RSA clients share one key, which takes long to make.
+	KeyType string
+	// ChainLength is how many certificates each made client presents: what the
+	// issuer's own chain lacks is made below it. Default: no more than that chain.
+	ChainLength int
 	// MinVersion and MaxVersion are tls.VersionTLS12 or tls.VersionTLS13.
 	// Default: both allowed.
 	MinVersion, MaxVersion uint16
@@ -55,6 +59,13 @@ func (c *Client) check(faults *fault.List) {
 	}
 	if c.NewClients > 0 && (c.IssuerFile == "" || c.IssuerKeyFile == "") {
 		faults.Add("issuer_file", "new clients need the CA's certificate and key; give issuer_file and issuer_key_file")
+	}
+	if _, err := keyOption(c.KeyType); err != nil {
+		faults.Add("key_type", "%v", err)
+	}
+	between(faults, "chain_length", c.ChainLength, 0, MaxChainLength)
+	if c.NewClients == 0 && (c.KeyType != "" || c.ChainLength != 0) {
+		faults.Add("new_clients", "a key type or a chain length is for clients that are made; give their number and issuer")
 	}
 	for path, version := range map[string]uint16{"min_version": c.MinVersion, "max_version": c.MaxVersion} {
 		if version != 0 && version != tls.VersionTLS12 && version != tls.VersionTLS13 {
@@ -192,45 +203,6 @@ func (c *Client) identities() ([]identity, error) {
 		return nil, fmt.Errorf("reading client certificate: %w", err)
 	}
 	return []identity{{&certificate}}, nil
-}
-
-// makeClients makes NewClients certificates below the CA in the issuer files.
-func (c *Client) makeClients() ([]identity, error) {
-	pair, err := tls.LoadX509KeyPair(c.IssuerFile, c.IssuerKeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading client CA: %w", err)
-	}
-	chain, err := readCertificates(c.IssuerFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading client CA: %w", err)
-	}
-	key, ok := pair.PrivateKey.(crypto.Signer)
-	if !ok || !chain[0].IsCA {
-		return nil, fmt.Errorf("reading client CA: %q is no CA that can sign", chain[0].Subject)
-	}
-	issuer := entityOf(chain, key)
-	clients := make([]identity, c.NewClients)
-	for i := range clients {
-		certificate := issuer.Client(fmt.Sprintf("bench-%d", i)).TLS()
-		clients[i].certificate = &certificate
-	}
-	return clients, nil
-}
-
-// entityOf makes an issuer of a chain, leaf-most CA first. A certificate that
-// signed itself is a root, which clients do not present.
-func entityOf(chain []*x509.Certificate, key crypto.Signer) *pki.Entity {
-	e := &pki.Entity{Cert: chain[0], Key: key}
-	if bytes.Equal(chain[0].RawSubject, chain[0].RawIssuer) {
-		return e
-	}
-	if len(chain) == 1 {
-		// The root is not in the file; Entity.Chain needs only that there is one.
-		e.Issuer = &pki.Entity{}
-		return e
-	}
-	e.Issuer = entityOf(chain[1:], nil)
-	return e
 }
 
 func readCertificates(file string) ([]*x509.Certificate, error) {

@@ -65,6 +65,14 @@ func (c *errorCounts) count(e ErrorCount) {
 	(*c)[e.Kind] = &e
 }
 
+// first returns the text of one error, or says that there was none.
+func (c errorCounts) first() string {
+	if len(c) == 0 {
+		return "no answer came"
+	}
+	return c.list()[0].First
+}
+
 // list returns the kinds, most frequent first.
 func (c errorCounts) list() []ErrorCount {
 	all := make([]ErrorCount, 0, len(c))

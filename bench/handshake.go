@@ -20,10 +20,10 @@ type HandshakeConfig struct {
 	Client  Client
 	Load    Load
 
-	// Resume offers the session of the same client's last handshake. Each client
-	// makes its first, full handshake before the window opens; the report says
-	// how many of those counted were really resumed.
-	Resume bool
+	// Resume is the share of handshakes, from 0 to 1, that offer the session of the
+	// same client's last one. Each client makes its first, full handshake before
+	// the window opens; the report says how many of those counted were resumed.
+	Resume float64
 	// TinyGET makes each connection carry one GET of Path and counts it when a
 	// 2xx or 3xx answer has been read to its end. Without it the client closes
 	// the TLS session after its last handshake message and waits for the server to close.
@@ -41,13 +41,17 @@ func (c *HandshakeConfig) Check() error {
 	if _, _, err := net.SplitHostPort(c.Address); err != nil {
 		faults.Add("address", "%q is no host and port: %v", c.Address, err)
 	}
+	if !(c.Resume >= 0 && c.Resume <= 1) {
+		faults.Add("resume", "%v is no share from 0 to 1", c.Resume)
+	}
 	c.Client.check(&faults)
 	c.Load.withDefaults().check(&faults)
 	return faults.Err()
 }
 
 // Handshake opens TLS connections, one after another on each of
-// Load.Connections workers, and measures them.
+// Load.Connections workers, and measures them. With a Rate each is due at its
+// time and latency runs from then.
 //
 // In TLS 1.3 the client is done before the server has looked at its certificate
 // (RFC 8446, section 2), so the client's own idea of success counts for nothing.
@@ -55,7 +59,7 @@ func (c *HandshakeConfig) Check() error {
 // closing after the client's close_notify, which it can only read with the keys
 // of a finished handshake, or by the answer to a GET.
 //
-// Latency runs from the TCP connect to that sign. Every connection is reset by
+// Without a Rate latency runs from the TCP connect to that sign. Every connection is reset by
 // the client once it is over (SO_LINGER 0), so that neither side keeps it in
 // TIME_WAIT: a run holds at most Load.Connections ephemeral ports.
 //
@@ -74,19 +78,20 @@ func Handshake(ctx context.Context, c HandshakeConfig) (*HandshakeReport, error)
 	}
 	workers := make([]*handshaker, load.Connections)
 	for id := range workers {
-		workers[id] = newHandshaker(&c, d, d.configs(id, load.Connections, c.Resume))
+		workers[id] = newHandshaker(&c, d, id, load.Connections)
 		if err := workers[id].prepare(ctx, &c); err != nil {
 			return nil, err
 		}
 	}
-	out, err := load.run(ctx, func(ctx context.Context, id int, r *recorder) {
-		workers[id].work(ctx, r)
+	rounds, err := load.run(ctx, func(ctx context.Context, id int, p *pacer, r *recorder) {
+		workers[id].work(ctx, p, r)
 	})
 	if err != nil {
 		return nil, err
 	}
+	result, out := load.result(rounds)
 	report := &HandshakeReport{
-		Result:     out.result(&load),
+		Result:     result,
 		Resumed:    out.resumed,
 		Negotiated: describe(workers[0].state),
 		Clients:    max(c.Client.NewClients, 1),
@@ -101,15 +106,21 @@ func Handshake(ctx context.Context, c HandshakeConfig) (*HandshakeReport, error)
 // A handshaker is one worker. Only its own goroutine uses it.
 type handshaker struct {
 	dialer  *dialer
-	configs []*tls.Config // one a client, used in turn
+	full    []*tls.Config // one a client, used in turn; they offer no session
+	resume  []*tls.Config // the same clients, offering one; nil if none is to
+	share   float64       // of handshakes that resume
+	debt    float64       // of resumed handshakes, carried from one to the next
 	next    int
 	request []byte // nil: close instead
 	buffer  [4096]byte
 	state   tls.ConnectionState // of the last handshake of prepare
 }
 
-func newHandshaker(c *HandshakeConfig, d *dialer, configs []*tls.Config) *handshaker {
-	h := &handshaker{dialer: d, configs: configs}
+func newHandshaker(c *HandshakeConfig, d *dialer, id, workers int) *handshaker {
+	h := &handshaker{dialer: d, full: d.configs(id, workers, false), share: c.Resume}
+	if c.Resume > 0 {
+		h.resume = d.configs(id, workers, true)
+	}
 	if c.TinyGET {
 		h.request = tinyGET(c, d)
 	}
@@ -131,9 +142,9 @@ func (h *handshaker) prepare(ctx context.Context, c *HandshakeConfig) error {
 	if !c.NoProof {
 		proof = tinyGET(c, h.dialer)
 	}
-	configs := h.configs
-	if !c.Resume {
-		configs = configs[:1]
+	configs := h.resume
+	if configs == nil {
+		configs = h.full[:1]
 	}
 	for _, config := range configs {
 		if ctx.Err() != nil {
@@ -152,21 +163,33 @@ func (h *handshaker) prepare(ctx context.Context, c *HandshakeConfig) error {
 // retryPause keeps a worker whose server is gone from spinning.
 const retryPause = time.Millisecond
 
-func (h *handshaker) work(ctx context.Context, r *recorder) {
+func (h *handshaker) work(ctx context.Context, p *pacer, r *recorder) {
 	for r.running(ctx) {
-		config := h.configs[h.next]
-		h.next = (h.next + 1) % len(h.configs)
-		start := time.Now()
-		state, err := h.connect(config, h.request)
+		due, lag, ok := p.next(ctx)
+		if !ok {
+			return
+		}
+		state, err := h.connect(h.config(), h.request)
 		if err != nil {
 			r.failed(err)
 			time.Sleep(retryPause)
 			continue
 		}
-		if r.done(time.Since(start)) && state.DidResume {
-			r.resumed++
-		}
+		r.done(sample{latency: time.Since(due), lag: lag, resumed: state.DidResume})
 	}
+}
+
+// config returns the next client. Resumed handshakes are spread evenly among the
+// others, the same way in each run.
+func (h *handshaker) config() *tls.Config {
+	i := h.next
+	h.next = (i + 1) % len(h.full)
+	h.debt += h.share
+	if h.debt < 1 {
+		return h.full[i]
+	}
+	h.debt--
+	return h.resume[i]
 }
 
 // connect makes one connection and waits until the server has finished with it.

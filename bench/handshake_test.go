@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,7 +66,7 @@ func TestHandshakeCountsWhatTheServerFinished(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := startServer(t, answer(200, 10))
 			c := bench.HandshakeConfig{
-				Address: s.address, Client: s.client(), Load: exactly(count), TinyGET: tt.tiny, Resume: tt.resume,
+				Address: s.address, Client: s.client(), Load: exactly(count), TinyGET: tt.tiny, Resume: share(tt.resume),
 			}
 			c.Client.MaxVersion = tt.version
 			r := handshake(t, c)
@@ -88,6 +90,52 @@ func TestHandshakeCountsWhatTheServerFinished(t *testing.T) {
 				t.Errorf("percentiles out of order: %+v", l)
 			}
 		})
+	}
+}
+
+func share(resume bool) float64 {
+	if resume {
+		return 1
+	}
+	return 0
+}
+
+func TestHandshakeMixesFullAndResumed(t *testing.T) {
+	s := startServer(t, answer(204, 0))
+	r := handshake(t, bench.HandshakeConfig{Address: s.address, Client: s.client(), Load: exactly(80), Resume: 0.25})
+	// Each of the two workers resumes every fourth of its own.
+	if r.Completed != 80 || r.Resumed < 19 || r.Resumed > 21 {
+		t.Errorf("resumed %d of %d, want a quarter", r.Resumed, r.Completed)
+	}
+}
+
+func TestHandshakeRounds(t *testing.T) {
+	s := startServer(t, answer(204, 0))
+	c := bench.HandshakeConfig{Address: s.address, Client: s.client(), Load: exactly(10)}
+	c.Load.Rounds, c.Load.Labels = 3, map[string]string{"crl": "10k"}
+	r := handshake(t, c)
+	if len(r.Rounds) != 3 || r.Completed != 30 || r.Rounds[2].Completed != 10 || r.Labels["crl"] != "10k" {
+		t.Errorf("%d completed in rounds %+v, labels %v", r.Completed, r.Rounds, r.Labels)
+	}
+}
+
+func TestHandshakeMakesClients(t *testing.T) {
+	for _, tt := range []struct {
+		key    string
+		length int
+		issuer string
+	}{{"rsa-2048", 2, "sub"}, {"ed25519", 4, "sub"}, {"ecdsa-p256", 0, "sub"}} {
+		var chain atomic.Pointer[[]*x509.Certificate]
+		s := startServer(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { chain.Store(&r.TLS.PeerCertificates) }))
+		c := bench.HandshakeConfig{Address: s.address, Client: s.client(), Load: exactly(4)}
+		c.Client.CertFile, c.Client.KeyFile = "", ""
+		c.Client.NewClients, c.Client.IssuerFile, c.Client.IssuerKeyFile = 2, s.file("sub.pem"), s.file("sub-key.pem")
+		c.Client.KeyType, c.Client.ChainLength = tt.key, tt.length
+		handshake(t, c)
+		got := *chain.Load()
+		if want := max(tt.length, 2); len(got) != want || !strings.HasPrefix(tt.key, strings.ToLower(got[0].PublicKeyAlgorithm.String())) {
+			t.Errorf("%+v: the server saw %d certificates, key %v", tt, len(got), got[0].PublicKeyAlgorithm)
+		}
 	}
 }
 

@@ -48,6 +48,7 @@ func http2Request(u *url.URL) []byte {
 type stream struct {
 	start    time.Time
 	answered bool // its status has been seen
+	bytes    int  // of the body, so far
 }
 
 // http2Conn is one HTTP/2 connection that keeps a fixed number of requests in
@@ -171,8 +172,9 @@ func (c *http2Conn) take(frame http2.Frame, r *recorder) error {
 	case *http2.HeadersFrame:
 		return c.takeHeaders(f, r)
 	case *http2.DataFrame:
-		if r.window.opened.Load() {
-			r.bytes += uint64(len(f.Data()))
+		if s, ok := c.streams[id]; ok {
+			s.bytes += len(f.Data())
+			c.streams[id] = s
 		}
 		c.finish(id, f.StreamEnded(), r)
 		return c.refill(f.Length)
@@ -249,7 +251,7 @@ func (c *http2Conn) finish(id uint32, ended bool, r *recorder) {
 		return
 	}
 	delete(c.streams, id)
-	r.done(time.Since(s.start))
+	r.done(sample{latency: time.Since(s.start), bytes: s.bytes})
 }
 
 func (c *http2Conn) refill(n uint32) error {

@@ -1,51 +1,86 @@
 package bench
 
 import (
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-func TestPercentilesAreCloseAndNeverLow(t *testing.T) {
+func TestPercentilesAreClose(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	var h, half histogram
+	h, half := newHistogram(), newHistogram()
 	var all []time.Duration
 	for i := range 20_000 {
 		d := time.Duration(random.ExpFloat64() * 1e6)
 		all = append(all, d)
-		if i%2 == 0 {
-			h.add(d)
-		} else {
-			half.add(d)
-		}
+		note([]*hdrhistogram.Histogram{h, half}[i%2], d, 1)
 	}
-	h.merge(&half)
+	h.Merge(half)
 	slices.Sort(all)
-	for _, p := range []float64{0.5, 0.9, 0.99, 1} {
-		exact := all[int(p*float64(len(all)))-1]
-		got := h.percentile(p)
-		if got < exact || float64(got) > float64(exact)*(1+1.0/64)+1 {
-			t.Errorf("p%v is %d, exactly %d", 100*p, got, exact)
+	got := latencyOf(h)
+	for share, us := range map[float64]float64{0.5: got.P50, 0.9: got.P90, 0.99: got.P99, 1: got.Max} {
+		exact := microseconds(all[int(share*float64(len(all)))-1])
+		if math.Abs(us-exact) > exact/1000+0.02 {
+			t.Errorf("p%v is %v, exactly %v", 100*share, us, exact)
 		}
 	}
-	if h.max != all[len(all)-1] || h.count != uint64(len(all)) {
-		t.Errorf("max %v of %d, want %v of %d", h.max, h.count, all[len(all)-1], len(all))
+	points := distributionOf(h)
+	if last := points[len(points)-1]; last.Share != 1 || last.US != got.Max {
+		t.Errorf("the distribution ends with %+v, want %v", last, got.Max)
 	}
 }
 
-func TestEveryDurationHasABucket(t *testing.T) {
-	for _, d := range []time.Duration{-5, 0, 1, 63, 64, 127, 128, 129, 1<<20 - 1, 1 << 20, 1<<63 - 1} {
-		var h histogram
-		h.add(d)
-		if i := bucketOf(max(d, 0)); upperBound(i) < d || i > 0 && upperBound(i-1) >= d {
-			t.Errorf("%d is in bucket %d, which ends at %d", d, i, upperBound(i))
+func TestHistogramTakesAnything(t *testing.T) {
+	for _, d := range []time.Duration{-5, 0, 1, time.Hour, 1<<63 - 1} {
+		h := newHistogram()
+		note(h, d, 1)
+		if h.TotalCount() != 1 {
+			t.Errorf("%d is not counted", d)
 		}
-		if got := h.percentile(0.5); got != max(d, 0) {
-			t.Errorf("%d alone has the median %d", d, got)
+	}
+}
+
+// TestPendingIsCounted closes a window over a server that never answered: what
+// was due has waited, and the percentiles must say so.
+func TestPendingIsCounted(t *testing.T) {
+	s := &schedule{began: time.Now(), interval: float64(10 * time.Millisecond)}
+	w := newWindow(0, 1, s)
+	out := outcome{tally: &tally{latency: newHistogram()}}
+	out.countPending(w, s.began.Add(999*time.Millisecond))
+	if l := latencyOf(out.latency); out.pending != 100 || l.P50 < 480_000 || l.Max < 990_000 {
+		t.Errorf("%d pending, latencies %+v", out.pending, l)
+	}
+}
+
+func TestScheduleDoesNotDrift(t *testing.T) {
+	s := newSchedule(3)
+	if got := s.due(3_000_000).Sub(s.began); got.Round(time.Microsecond) != 1_000_000*time.Second {
+		t.Errorf("attempt 3,000,000 at 3/s is due after %v", got)
+	}
+	if got := s.dueBy(s.began.Add(time.Second + time.Millisecond)); got != 4 {
+		t.Errorf("%d are due after a second", got)
+	}
+}
+
+// BenchmarkRecord shows what counting one success costs the generator.
+func BenchmarkRecord(b *testing.B) {
+	w := newWindow(0, 1, nil)
+	w.opened.Store(true)
+	r := w.recorder(0)
+	d := time.Microsecond
+	for b.Loop() {
+		d = d*5/4 + 1
+		if d > time.Second {
+			d = time.Microsecond
 		}
+		r.done(sample{latency: d})
 	}
 }
 
@@ -137,4 +172,21 @@ func TestErrorKindsAreBounded(t *testing.T) {
 	if list[1].Kind != "status 400" || list[1].Count != 2 {
 		t.Errorf("next is %+v", list[1])
 	}
+}
+
+func TestTreeMemorySeesTheHeap(t *testing.T) {
+	before, _, err := TreeMemory(os.Getpid())
+	if err != nil {
+		t.Skip("this system has no /proc")
+	}
+	const size = 64 << 20
+	heap := make([]byte, size)
+	for i := 0; i < size; i += 4096 {
+		heap[i] = 1
+	}
+	after, peak, err := TreeMemory(os.Getpid())
+	if err != nil || after-before < size/2 || peak < size {
+		t.Errorf("%d bytes before, %d after, at most %d; %v", before, after, peak, err)
+	}
+	runtime.KeepAlive(heap)
 }

@@ -2,40 +2,62 @@ package bench
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
-	"text/tabwriter"
+	"runtime"
 	"time"
 )
 
-// Latency holds percentiles in microseconds; each is at most 1.6 % too high.
-type Latency struct {
-	P50 float64 `json:"p50_us"`
-	P90 float64 `json:"p90_us"`
-	P99 float64 `json:"p99_us"`
-	Max float64 `json:"max_us"`
-}
-
-// A Result is what both kinds of run report.
+// A Result is what both kinds of run report, over all rounds together.
 type Result struct {
-	Connections int          `json:"connections"`
-	Seconds     float64      `json:"seconds"` // length of the measured window
-	Completed   uint64       `json:"completed"`
-	PerSecond   float64      `json:"per_second"`
-	Latency     Latency      `json:"latency"`
-	Failed      uint64       `json:"failed"`
-	Errors      []ErrorCount `json:"errors"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Connections int               `json:"connections"`
+	Seconds     float64           `json:"seconds"` // that were measured
+	Completed   uint64            `json:"completed"`
+	PerSecond   float64           `json:"per_second"`
+	Latency     Latency           `json:"latency"`
+	Failed      uint64            `json:"failed"`
+	Errors      []ErrorCount      `json:"errors"`
+
+	// Rate is what was asked for, 0 for as fast as the server answers. Lag is how
+	// late the generator itself was; it is part of the latencies. Pending is how
+	// many attempts had fallen due and were not over when a window closed: the
+	// latencies have them with the time they had waited, Completed has not.
+	Rate    float64 `json:"rate"`
+	Lag     Latency `json:"lag"`
+	Pending uint64  `json:"pending"`
 
 	// ServerCPU is the server's CPU time in microseconds for each completed
 	// handshake or request, and ServerBusy its CPU time as a share of the
-	// window (1 is one core). Both are 0 if Load.ServerPID was 0. A failed
+	// time measured (1 is one core). Both are 0 if Load.ServerPID was 0. A failed
 	// attempt costs CPU too: with many errors ServerCPU is too high.
 	ServerCPU  float64 `json:"server_cpu_us"`
 	ServerBusy float64 `json:"server_busy"`
-	// GeneratorBusy is the same share for the generator. Close to the cores it
-	// may use it means that the generator sets PerSecond, not the server.
-	GeneratorBusy float64 `json:"generator_busy"`
+	// GeneratorCPU and GeneratorBusy are the same for the generator, which may use
+	// GeneratorCores. GeneratorBound says that it used nearly all of them: then it
+	// sets PerSecond and the latencies, not the server.
+	GeneratorCPU   float64 `json:"generator_cpu_us"`
+	GeneratorBusy  float64 `json:"generator_busy"`
+	GeneratorCores int     `json:"generator_cores"`
+	GeneratorBound bool    `json:"generator_bound"`
+
+	Rounds       []Round    `json:"rounds"`
+	Distribution []Quantile `json:"distribution"`
+	Series       []Point    `json:"series"`
 }
+
+// A Round is one window of several.
+type Round struct {
+	Seconds   float64 `json:"seconds"`
+	Completed uint64  `json:"completed"`
+	Failed    uint64  `json:"failed"`
+	PerSecond float64 `json:"per_second"`
+	Latency   Latency `json:"latency"`
+	ServerCPU float64 `json:"server_cpu_us"`
+}
+
+// boundShare is the share of its cores above which the generator is said to be
+// the bottleneck: the rest is what the scheduler of the system leaves idle.
+const boundShare = 0.9
 
 // A HandshakeReport is the answer of [Handshake].
 type HandshakeReport struct {
@@ -46,129 +68,97 @@ type HandshakeReport struct {
 	Completion string `json:"completion"` // what proved that the server had finished
 }
 
-// A RequestsReport is the answer of [Requests].
-type RequestsReport struct {
+// A RequestReport is the answer of [Request].
+type RequestReport struct {
 	Result
-	Rate float64 `json:"rate"` // asked for; 0 means as fast as answered
-	// Lag is how late the generator's own timer was, at a fixed rate. It is in
-	// no latency; a P99 near the latencies means that the machine is too busy for them to be trusted.
-	Lag        Latency `json:"lag"`
-	Streams    int     `json:"streams"`    // on each connection; 0 is HTTP/1.1
-	BodyBytes  uint64  `json:"body_bytes"` // of the first answer
-	Reopened   uint64  `json:"reopened"`   // connections that the server ended between answers
-	Negotiated string  `json:"negotiated"` // version, cipher suite, key agreement
+	NewConnections bool   `json:"new_connections"` // one for each request
+	Streams        int    `json:"streams"`         // on each connection; 0 is HTTP/1.1
+	RequestBytes   int    `json:"request_bytes"`   // of each request's body
+	BodyBytes      uint64 `json:"body_bytes"`      // of the first answer
+	Reopened       uint64 `json:"reopened"`        // connections that the server ended between answers
+	Retried        uint64 `json:"retried"`         // requests that were sent again for it
+	Negotiated     string `json:"negotiated"`      // version, cipher suite, key agreement
 }
 
-func (o *outcome) result(l *Load) Result {
-	r := Result{
-		Connections: l.Connections,
-		Seconds:     o.elapsed.Seconds(),
-		Completed:   o.latency.count,
-		PerSecond:   float64(o.latency.count) / o.elapsed.Seconds(),
-		Latency:     latencyOf(&o.latency),
-		Errors:      o.errors.list(),
-
-		ServerBusy:    o.serverCPU.Seconds() / o.elapsed.Seconds(),
-		GeneratorBusy: o.generatorCPU.Seconds() / o.elapsed.Seconds(),
+// result sums up the rounds, of which there is at least one, and returns the sum
+// as an outcome too.
+func (l *Load) result(rounds []outcome) (Result, *outcome) {
+	all := &outcome{tally: &tally{latency: newHistogram()}}
+	r := Result{Labels: l.Labels, Connections: l.Connections, Rate: l.Rate}
+	for i := range rounds {
+		r.Rounds = append(r.Rounds, rounds[i].round())
+		all.add(&rounds[i])
 	}
-	for _, e := range r.Errors {
-		r.Failed += e.Count
-	}
-	if r.Completed > 0 {
-		r.ServerCPU = microseconds(o.serverCPU) / float64(r.Completed)
-	}
-	return r
+	sum, seconds := all.round(), all.elapsed.Seconds()
+	r.Seconds, r.Completed, r.Failed, r.PerSecond = sum.Seconds, sum.Completed, sum.Failed, sum.PerSecond
+	r.Latency, r.Lag, r.Pending = sum.Latency, latencyOf(all.lag), all.pending
+	r.Errors, r.ServerCPU, r.ServerBusy = all.errors.list(), sum.ServerCPU, all.serverCPU.Seconds()/seconds
+	r.GeneratorCPU, r.GeneratorBusy = each(all.generatorCPU, all.completed), all.generatorCPU.Seconds()/seconds
+	r.GeneratorCores = min(runtime.GOMAXPROCS(0), runtime.NumCPU())
+	r.GeneratorBound = r.GeneratorBusy >= boundShare*float64(r.GeneratorCores)
+	r.Distribution, r.Series = distributionOf(all.latency), all.series
+	return r, all
 }
 
-func latencyOf(h *histogram) Latency {
-	return Latency{
-		P50: microseconds(h.percentile(0.50)),
-		P90: microseconds(h.percentile(0.90)),
-		P99: microseconds(h.percentile(0.99)),
-		Max: microseconds(h.max),
+func (o *outcome) round() Round {
+	return Round{
+		Seconds:   o.elapsed.Seconds(),
+		Completed: o.completed,
+		Failed:    o.failed,
+		PerSecond: float64(o.completed) / o.elapsed.Seconds(),
+		Latency:   latencyOf(o.latency),
+		ServerCPU: each(o.serverCPU, o.completed),
 	}
 }
 
-func microseconds(d time.Duration) float64 {
-	return float64(d) / float64(time.Microsecond)
+// each returns a share of d in microseconds, or 0 of nothing.
+func each(d time.Duration, n uint64) float64 {
+	if n == 0 {
+		return 0
+	}
+	return microseconds(d) / float64(n)
 }
 
 // WriteJSON writes the report as one indented object.
 func (r *HandshakeReport) WriteJSON(w io.Writer) error { return writeJSON(w, r) }
 
 // WriteTable writes the report for a person to read.
-func (r *HandshakeReport) WriteTable(w io.Writer) error {
+func (r *HandshakeReport) WriteTable(w io.Writer) error { return r.table().writeTo(w) }
+
+func (r *HandshakeReport) table() *table {
 	t := newTable("handshakes", &r.Result)
 	t.row("resumed", "%d", r.Resumed)
 	t.row("clients", "%d", r.Clients)
 	t.row("negotiated", "%s", r.Negotiated)
 	t.row("counted at", "%s", r.Completion)
-	return t.writeTo(w)
+	return t
 }
 
 // WriteJSON writes the report as one indented object.
-func (r *RequestsReport) WriteJSON(w io.Writer) error { return writeJSON(w, r) }
+func (r *RequestReport) WriteJSON(w io.Writer) error { return writeJSON(w, r) }
 
 // WriteTable writes the report for a person to read.
-func (r *RequestsReport) WriteTable(w io.Writer) error {
+func (r *RequestReport) WriteTable(w io.Writer) error { return r.table().writeTo(w) }
+
+func (r *RequestReport) table() *table {
 	t := newTable("requests", &r.Result)
-	if r.Rate > 0 {
-		t.row("asked for", "%.0f/s, generator late by p50 %s  p99 %s", r.Rate, duration(r.Lag.P50), duration(r.Lag.P99))
+	if r.RequestBytes > 0 {
+		t.row("request body", "%d bytes", r.RequestBytes)
 	}
 	t.row("body", "%d bytes", r.BodyBytes)
+	if r.NewConnections {
+		t.row("connections", "a new one for each request")
+	}
 	if r.Streams > 0 {
 		t.row("streams", "%d a connection", r.Streams)
 	}
-	t.row("reopened", "%d", r.Reopened)
+	t.row("reopened", "%d, %d requests sent again", r.Reopened, r.Retried)
 	t.row("negotiated", "%s", r.Negotiated)
-	return t.writeTo(w)
+	return t
 }
 
 func writeJSON(w io.Writer, report any) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(report)
-}
-
-// A table collects rows of a name and a value.
-type table struct {
-	rows [][2]string
-}
-
-func (t *table) row(name, format string, args ...any) {
-	t.rows = append(t.rows, [2]string{name, fmt.Sprintf(format, args...)})
-}
-
-// newTable begins with the rows that both reports have.
-func newTable(unit string, r *Result) *table {
-	t := &table{}
-	t.row(unit, "%d in %.2f s, %d at a time", r.Completed, r.Seconds, r.Connections)
-	t.row("rate", "%.0f/s", r.PerSecond)
-	t.row("latency", "p50 %s  p90 %s  p99 %s  max %s",
-		duration(r.Latency.P50), duration(r.Latency.P90), duration(r.Latency.P99), duration(r.Latency.Max))
-	if r.ServerBusy > 0 {
-		t.row("server CPU", "%.1f µs each, %.0f %% of a core", r.ServerCPU, 100*r.ServerBusy)
-	}
-	if r.GeneratorBusy > 0 {
-		t.row("generator CPU", "%.0f %% of a core", 100*r.GeneratorBusy)
-	}
-	t.row("failed", "%d", r.Failed)
-	for _, e := range r.Errors {
-		t.row("  "+e.Kind, "%d, first: %s", e.Count, e.First)
-	}
-	return t
-}
-
-func duration(us float64) time.Duration {
-	return (time.Duration(us * float64(time.Microsecond))).Round(time.Microsecond)
-}
-
-func (t *table) writeTo(w io.Writer) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range t.rows {
-		if _, err := fmt.Fprintf(tw, "%s\t%s\n", row[0], row[1]); err != nil {
-			return err
-		}
-	}
-	return tw.Flush()
 }

@@ -5,75 +5,17 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// A window is the measured part of a run. Workers run before, during and after
-// it; what they finish is counted only while it is open.
-type window struct {
-	opened  atomic.Bool
-	limit   int64         // attempts that may be counted; 0 means any number
-	counted atomic.Int64  // used only when limit is set
-	full    chan struct{} // closed when limit is reached
-}
-
-// admit reports whether what a worker has just finished counts.
-func (w *window) admit() bool {
-	if !w.opened.Load() {
-		return false
-	}
-	if w.limit == 0 {
-		return true
-	}
-	n := w.counted.Add(1)
-	if n == w.limit {
-		close(w.full)
-	}
-	return n <= w.limit
-}
-
-// A recorder holds what one worker measured. Only its worker touches it until
-// the run has ended.
-type recorder struct {
-	window   *window
-	latency  histogram
-	lag      histogram // how late the generator itself was, at a fixed rate
-	resumed  uint64
-	reopened uint64
-	bytes    uint64 // of bodies
-	errors   errorCounts
-}
-
-// running reports whether the worker should go on. A full window ends it without
-// waiting for measure to notice, so that few attempts go beyond the count.
-func (r *recorder) running(ctx context.Context) bool {
-	w := r.window
-	return ctx.Err() == nil && (w.limit == 0 || w.counted.Load() < w.limit)
-}
-
-// done notes one success, and reports whether it counts.
-func (r *recorder) done(latency time.Duration) bool {
-	if !r.window.admit() {
-		return false
-	}
-	r.latency.add(latency)
-	return true
-}
-
-// failed notes one failure.
-func (r *recorder) failed(err error) {
-	if r.window.admit() {
-		r.errors.add(err)
-	}
-}
-
-// An outcome is what all recorders hold together, and the clocks of the window.
-type outcome struct {
-	recorder
-	elapsed      time.Duration
-	serverCPU    time.Duration
-	generatorCPU time.Duration
+// A Progress is what a run can say of itself while it lasts.
+type Progress struct {
+	Round, Rounds int // from 1
+	Warming       bool
+	Elapsed, Of   time.Duration // of the round's warm-up or window
+	Completed     uint64        // in this window
+	Failed        uint64
+	PerSecond     float64 // completed, since the last call
 }
 
 // clocks are the three clocks that are read at both ends of a window.
@@ -96,19 +38,53 @@ func readClocks(pid int) (clocks, error) {
 	return c, err
 }
 
-// run starts work once for each connection, opens the window after the warm-up,
-// closes it when its time or count is over, ends the workers and waits for them.
-// work must return soon after its context is done. l has its defaults.
-func (l Load) run(ctx context.Context, work func(ctx context.Context, id int, r *recorder)) (*outcome, error) {
+// An outcome is what one round, or all of them together, measured.
+type outcome struct {
+	*tally
+	pending      uint64
+	elapsed      time.Duration
+	serverCPU    time.Duration
+	generatorCPU time.Duration
+	series       []Point
+}
+
+// A work function is one worker. It must return soon after its context is done;
+// p is its own and r too.
+type work func(ctx context.Context, id int, p *pacer, r *recorder)
+
+// run measures each round and returns their outcomes. l has its defaults.
+func (l Load) run(ctx context.Context, work work) ([]outcome, error) {
+	var rounds []outcome
+	for number := 1; number <= l.Rounds; number++ {
+		out, err := l.round(ctx, number, work)
+		if err != nil {
+			return nil, err
+		}
+		rounds = append(rounds, *out)
+	}
+	return rounds, nil
+}
+
+// round starts work once for each connection, opens the window after the
+// warm-up, closes it when its time or count is over, ends the workers and waits
+// for them.
+func (l Load) round(ctx context.Context, number int, work work) (*outcome, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w := &window{limit: int64(l.Count), full: make(chan struct{})}
-	recorders := make([]recorder, l.Connections)
+	pacers := make([]*pacer, l.Connections)
+	schedule := newSchedule(l.Rate)
+	for i := range pacers {
+		var err error
+		if pacers[i], err = newPacer(ctx, schedule); err != nil {
+			return nil, err
+		}
+		defer pacers[i].close()
+	}
+	w := newWindow(l.Count, l.Connections, schedule)
 	var workers sync.WaitGroup
-	out, err := l.measure(ctx, w, func() {
-		for id := range recorders {
-			recorders[id].window = w
-			workers.Go(func() { work(ctx, id, &recorders[id]) })
+	out, err := l.measure(ctx, &sampler{window: w, load: &l, round: number}, func() {
+		for id := range l.Connections {
+			workers.Go(func() { work(ctx, id, pacers[id], w.recorder(id)) })
 		}
 	})
 	cancel()
@@ -116,8 +92,8 @@ func (l Load) run(ctx context.Context, work func(ctx context.Context, id int, r 
 	if err != nil {
 		return nil, err
 	}
-	for i := range recorders {
-		out.add(&recorders[i])
+	for _, t := range w.tallies {
+		out.merge(t)
 	}
 	return out, nil
 }
@@ -125,10 +101,10 @@ func (l Load) run(ctx context.Context, work func(ctx context.Context, id int, r 
 // measure starts the workers, opens and closes the window and reads the clocks
 // at both ends. Without a warm-up the window is open before the first worker
 // starts, so that a count is exact.
-func (l Load) measure(ctx context.Context, w *window, start func()) (*outcome, error) {
+func (l Load) measure(ctx context.Context, s *sampler, start func()) (*outcome, error) {
 	if l.Warmup > 0 {
 		start()
-		if err := wait(ctx, l.Warmup, nil); err != nil {
+		if err := s.watch(ctx, l.Warmup, nil); err != nil {
 			return nil, fmt.Errorf("warming up: %w", err)
 		}
 	}
@@ -136,12 +112,12 @@ func (l Load) measure(ctx context.Context, w *window, start func()) (*outcome, e
 	if err != nil {
 		return nil, err
 	}
-	w.opened.Store(true)
+	s.window.opened.Store(true)
 	if l.Warmup == 0 {
 		start()
 	}
-	err = wait(ctx, l.Duration, w.full)
-	w.opened.Store(false)
+	err = s.watch(ctx, l.Duration, s.window.full)
+	s.window.opened.Store(false)
 	if err != nil {
 		return nil, fmt.Errorf("measuring: %w", err)
 	}
@@ -149,31 +125,49 @@ func (l Load) measure(ctx context.Context, w *window, start func()) (*outcome, e
 	if err != nil {
 		return nil, err
 	}
-	return &outcome{
+	out := &outcome{
+		tally:        &tally{latency: newHistogram()},
 		elapsed:      after.wall.Sub(before.wall),
 		serverCPU:    after.server - before.server,
 		generatorCPU: after.generator - before.generator,
-	}, nil
-}
-
-// wait returns nil after d or when enough is closed, an error when ctx is done.
-func wait(ctx context.Context, d time.Duration, enough <-chan struct{}) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-enough:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+		series:       s.series,
 	}
-	return nil
+	out.countPending(s.window, after.wall)
+	return out, nil
 }
 
-func (o *outcome) add(r *recorder) {
-	o.latency.merge(&r.latency)
-	o.lag.merge(&r.lag)
-	o.resumed += r.resumed
-	o.reopened += r.reopened
-	o.bytes += r.bytes
-	o.errors.merge(&r.errors)
+// maxPendingNotes bounds the work of countPending.
+const maxPendingNotes = 10_000
+
+// countPending adds to the latencies what had fallen due and was not over when
+// the window closed, each with the time it had waited until then. Without it a
+// server that stalls until the end of a window would show only the attempts
+// before. Attempts finish about in turn, so those that miss are the latest.
+func (o *outcome) countPending(w *window, now time.Time) {
+	s := w.schedule
+	if s == nil || w.limit > 0 {
+		return
+	}
+	first, last := w.finished.Load(), s.dueBy(now)
+	if last <= first {
+		return
+	}
+	o.pending = uint64(last - first)
+	step := max((last-first)/maxPendingNotes, 1)
+	for i := first; i < last; i += step {
+		note(o.latency, now.Sub(s.due(i)), min(step, last-i))
+	}
+}
+
+// add puts a later round behind o.
+func (o *outcome) add(round *outcome) {
+	o.merge(round.tally)
+	for _, p := range round.series {
+		p.Seconds += o.elapsed.Seconds()
+		o.series = append(o.series, p)
+	}
+	o.pending += round.pending
+	o.elapsed += round.elapsed
+	o.serverCPU += round.serverCPU
+	o.generatorCPU += round.generatorCPU
 }

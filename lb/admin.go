@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -36,7 +37,7 @@ func (b *LoadBalancer) openAdmin(cfg config.Admin) (*adminServer, error) {
 	return &adminServer{
 		ln: ln, configured: cfg.Address, logger: b.logger,
 		server: &http.Server{
-			Handler: b.adminHandler(), ReadHeaderTimeout: adminTimeout, ReadTimeout: adminTimeout,
+			Handler: b.adminHandler(cfg), ReadHeaderTimeout: adminTimeout, ReadTimeout: adminTimeout,
 			WriteTimeout: 3 * adminTimeout, IdleTimeout: 6 * adminTimeout, MaxHeaderBytes: 16 << 10,
 			ErrorLog: slog.NewLogLogger(b.logger.Handler(), slog.LevelDebug),
 		},
@@ -58,7 +59,7 @@ func (a *adminServer) run(ctx context.Context) {
 	}
 }
 
-func (b *LoadBalancer) adminHandler() http.Handler {
+func (b *LoadBalancer) adminHandler(cfg config.Admin) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(b.registry, promhttp.HandlerOpts{
 		// One metric that cannot be collected must not hide the others.
@@ -68,6 +69,9 @@ func (b *LoadBalancer) adminHandler() http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	mux.HandleFunc("GET /readyz", b.serveReady)
+	if cfg.Profiling {
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	}
 	return mux
 }
 

@@ -90,3 +90,25 @@ func TestAdminIsApart(t *testing.T) {
 		t.Errorf("the admin side is at %s, was at %s", r.AdminAddress(), before)
 	}
 }
+
+// TestProfilingIsOff unless it is asked for: then there is a CPU profile, and
+// nothing else of net/http/pprof.
+func TestProfilingIsOff(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		s := newSite(t)
+		s.configure("listeners:\n" + fixed("front", freeAddress(t), "front"))
+		if on {
+			s.edit("admin: {address: 127.0.0.1:0}", "admin: {address: 127.0.0.1:0, profiling: true}")
+		}
+		r := s.start()
+		want := map[bool]int{false: 404, true: 200}[on]
+		if status, body := r.admin(t, "/debug/pprof/profile?seconds=1"); status != want {
+			t.Errorf("profiling %v: status %d: %s", on, status, body)
+		}
+		for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline"} {
+			if status, _ := r.admin(t, path); status != 404 {
+				t.Errorf("profiling %v: %s has status %d", on, path, status)
+			}
+		}
+	}
+}

@@ -37,12 +37,10 @@ var mayImport = map[string][]string{
 		"internal/dn", "internal/fault", "internal/logfile",
 	},
 
-	"bench":                  {"internal/fault", "internal/pki"},
-	"bench/compare/backend":  {},
-	"bench/compare/baseline": {},
-	"bench/compare/load":     {"bench"},
-	"bench/compare/pki":      {"internal/pki"},
-	"bench/compare/table":    {"bench"},
+	"bench":                {"internal/fault", "internal/pki"},
+	"bench/peers":          {"bench", "internal/pki"},
+	"bench/peers/backend":  {},
+	"bench/peers/baseline": {},
 
 	"cmd/postern":               {"lb", "lb/config", "bench", "cmd/postern/internal/demo"},
 	"cmd/postern/internal/demo": {"lb", "internal/pki"},

@@ -22,6 +22,8 @@ type Admin struct {
 	Address string `yaml:"address"`
 	// AllowRemote must be true before Address may be anything but loopback.
 	AllowRemote bool `yaml:"allow_remote"`
+	// Profiling offers a CPU profile of the process; loopback only.
+	Profiling bool `yaml:"profiling"`
 }
 
 // LoadBalancer holds what ALB calls load balancer attributes (ALB, "Edit load

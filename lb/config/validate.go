@@ -125,6 +125,9 @@ func (v *validator) admin() {
 	if ok && !a.isLoopback() && !admin.AllowRemote && !v.unread("admin.allow_remote") {
 		v.refuse("admin.address", "%s is not a loopback address, and the admin side has no log-in: use 127.0.0.1, or set admin.allow_remote to true", quoteText(admin.Address))
 	}
+	if ok && !a.isLoopback() && admin.Profiling && !v.unread("admin.profiling") {
+		v.refuse("admin.profiling", "a profile costs CPU and tells of the process, so it is for loopback only: leave it out, or set admin.address to 127.0.0.1")
+	}
 }
 
 func (v *validator) targetGroups() {

@@ -26,14 +26,15 @@ func main() {
 	cert := flag.String("cert", "", "server chain, PEM `file`")
 	key := flag.String("key", "", "server key, PEM `file`")
 	clientCA := flag.String("client-ca", "", "what clients must lead to, PEM `file`")
+	tickets := flag.Bool("tickets", true, "issue session tickets")
 	flag.Parse()
-	if err := run(*address, *backend, *cert, *key, *clientCA); err != nil {
+	if err := run(*address, *backend, *cert, *key, *clientCA, *tickets); err != nil {
 		fmt.Fprintln(os.Stderr, "baseline:", err)
 		os.Exit(1)
 	}
 }
 
-func run(address, backend, cert, key, clientCA string) error {
+func run(address, backend, cert, key, clientCA string, tickets bool) error {
 	target, err := url.Parse(backend)
 	if err != nil {
 		return fmt.Errorf("reading backend: %w", err)
@@ -56,6 +57,7 @@ func run(address, backend, cert, key, clientCA string) error {
 		TLSConfig: &tls.Config{
 			MinVersion: tls.VersionTLS12,
 			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool,
+			SessionTicketsDisabled: !tickets,
 		},
 	}
 	return server.ListenAndServeTLS(cert, key)
