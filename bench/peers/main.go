@@ -80,7 +80,7 @@ type options struct {
 
 func parse() *options {
 	o := &options{}
-	flag.StringVar(&o.servers, "servers", "nginx,haproxy,caddy,baseline,postern,postern-logs", "who takes part, as `label[=kind:/path],...`")
+	flag.StringVar(&o.servers, "servers", "nginx,haproxy,caddy,baseline,postern,postern-logs,direct", "who takes part, as `label[=kind:/path],...`")
 	flag.StringVar(&o.rows, "rows", "", "`pattern` of the rows to measure; empty: all")
 	flag.StringVar(&o.out, "out", "bench/RESULTS.md", "`file` to write")
 	flag.IntVar(&o.rounds, "rounds", 5, "`number` of rounds; within one the servers take turns")

@@ -6,6 +6,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/postern-lb/postern/internal/pki"
@@ -39,10 +40,12 @@ func writePKI(dir string) error {
 		files[fmt.Sprintf("client-%d-key.pem", length)] = client.KeyPEM()
 	}
 	for name, size := range crlSizes {
-		list := pki.CRLPEM(sub.SignCRL(revocations(size)))
-		files["sub-"+name+".crl"] = list
-		// nginx and haproxy read one file.
-		files["all-"+name+".crl"] = append(append(append([]byte{}, rootCRL...), sub2CRL...), list...)
+		for number, suffix := range []string{".crl", ".crl.next"} {
+			list := pki.CRLPEM(sub.SignCRL(revocations(size, number+1)))
+			files["sub-"+name+suffix] = list
+			// nginx and haproxy read one file.
+			files["all-"+name+suffix] = slices.Concat(rootCRL, sub2CRL, list)
+		}
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making folder: %w", err)
@@ -57,10 +60,10 @@ func writePKI(dir string) error {
 
 // revocations revokes serials of 9 bytes, which no certificate of this PKI has:
 // theirs are drawn from 15.
-func revocations(size int) *x509.RevocationList {
+func revocations(size, number int) *x509.RevocationList {
 	now := time.Now()
 	l := &x509.RevocationList{
-		Number: big.NewInt(1), ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(24 * time.Hour),
+		Number: big.NewInt(int64(number)), ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(24 * time.Hour),
 	}
 	base := new(big.Int).Lsh(big.NewInt(1), 71)
 	for i := range size {

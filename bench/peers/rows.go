@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/postern-lb/postern/bench"
@@ -148,6 +150,9 @@ func (s *site) measureAll(ctx context.Context, o *options, pattern *regexp.Regex
 	return nil
 }
 
+// takes says whether a server of this kind has anything to do with a row.
+func (k kind) takes(r row) bool { return strings.Contains(r.name, k.only) }
+
 // measureSetup starts every server that can do it and lets them take turns.
 func (s *site) measureSetup(ctx context.Context, o *options, set setup, rows []row, res *results) error {
 	var all []*running
@@ -157,6 +162,9 @@ func (s *site) measureSetup(ctx context.Context, o *options, set setup, rows []r
 		}
 	}()
 	for _, srv := range res.servers {
+		if !slices.ContainsFunc(rows, func(r row) bool { return kinds[srv.kind].takes(r) }) {
+			continue
+		}
 		if set.CRL != "" && !kinds[srv.kind].readsCRL {
 			for _, row := range rows {
 				res.skip(row.name, srv.label, "reads no CRL")
@@ -177,6 +185,9 @@ func (s *site) measureSetup(ctx context.Context, o *options, set setup, rows []r
 			for _, r := range all {
 				if ctx.Err() != nil {
 					return ctx.Err()
+				}
+				if !r.kind.takes(row) {
+					continue
 				}
 				fmt.Fprintf(os.Stderr, "round %d/%d: %s: %s", round+1, o.rounds, row.name, r.label)
 				value, err := row.measure(ctx, r, o)

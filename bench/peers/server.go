@@ -36,6 +36,8 @@ type kind struct {
 	readsCRL bool
 	reload   func(pid int, file string) error
 	logs     bool
+	// only is what the names of its rows contain; empty: all rows.
+	only string
 }
 
 func hangup(pid int, _ string) error { return syscall.Kill(pid, syscall.SIGHUP) }
@@ -64,6 +66,13 @@ var kinds = map[string]kind{
 				"-client-ca", s.file("root.pem"), "-cert", s.file("server.pem"), "-key", s.file("server-key.pem"),
 				"-tickets=" + strconv.FormatBool(l.Tickets),
 			}
+		},
+	},
+	// No proxy: the backend itself, over TLS.
+	"direct": {
+		binary: "backend", variable: "BACKEND", only: "latency of one connection",
+		args: func(s *site, l launch, _ string) []string {
+			return []string{"-address", "127.0.0.1:" + strconv.Itoa(l.Port), "-cert", s.file("server.pem"), "-key", s.file("server-key.pem")}
 		},
 	},
 	"postern":      posternKind(false),

@@ -3,15 +3,17 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"github.com/postern-lb/postern/bench"
 )
 
 // settle is how long a server gets before its memory is read.
-const settle = 2 * time.Second
+const settle = 5 * time.Second
 
 // idleMemory returns the KB that each of many connections costs, each of which
 // has had one answer.
@@ -110,16 +112,19 @@ func startPeak(ctx context.Context, r *running, _ *options) (float64, error) {
 
 // The load during a reload: its window begins before it and outlasts it.
 const (
-	reloadRate   = 200
+	reloadRate   = 2000
 	reloadAfter  = 500 * time.Millisecond
 	reloadWindow = 6 * time.Second
 )
 
-// reload returns the longest request, in ms, while the server reads its CRL anew.
-// A request that is lost is an error.
+// reload returns the longest request, in ms, while the server reads another CRL of the
+// same size. A request that is lost is an error.
 func reload(ctx context.Context, r *running, _ *options) (float64, error) {
 	told := make(chan error, 1)
-	timer := time.AfterFunc(warmup+reloadAfter, func() { told <- r.kind.reload(r.pid(), r.file) })
+	timer := time.AfterFunc(warmup+reloadAfter, func() {
+		err := r.site.renewCRLs("1m")
+		told <- errors.Join(err, r.kind.reload(r.pid(), r.file))
+	})
 	defer timer.Stop()
 	report, err := bench.Request(ctx, bench.RequestConfig{
 		URL: "https://" + r.address + "/128", Client: r.site.client(2),
@@ -132,4 +137,26 @@ func reload(ctx context.Context, r *running, _ *options) (float64, error) {
 		return 0, fmt.Errorf("telling the server to reload: %w", err)
 	}
 	return counted(&report.Result, func(r *bench.Result) float64 { return r.Latency.Max / 1000 })
+}
+
+// renewCRLs puts the other list of a size in place, which a server that remembers what
+// it has read must read too.
+func (s *site) renewCRLs(size string) error {
+	for _, name := range []string{"sub-", "all-"} {
+		file := s.file(name + size + ".crl")
+		if err := exchange(file, file+".next"); err != nil {
+			return fmt.Errorf("renewing CRLs: %w", err)
+		}
+	}
+	return nil
+}
+
+// exchange lets two files change names.
+func exchange(a, b string) error {
+	for _, step := range [][2]string{{a, a + ".old"}, {b, a}, {a + ".old", b}} {
+		if err := os.Rename(step[0], step[1]); err != nil {
+			return err
+		}
+	}
+	return nil
 }

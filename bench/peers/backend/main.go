@@ -3,12 +3,15 @@
 // as we could bring it to, because it shares a core with the generator: paths
 // that begin with /10k get 10,240 bytes, all others 128.
 //
+// With a certificate it speaks TLS itself, for the figure of a path without a proxy.
+//
 // It reads requests without a body and nothing else; it is no web server.
 package main
 
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -22,8 +25,10 @@ const maxLine = 64 << 10
 
 func main() {
 	address := flag.String("address", "127.0.0.1:0", "`address` to listen on")
+	cert := flag.String("cert", "", "with -key: speak TLS with the certificates in this `file`, and ask clients for theirs")
+	key := flag.String("key", "", "`file` of the key")
 	flag.Parse()
-	listener, err := net.Listen("tcp", *address)
+	listener, err := listen(*address, *cert, *key)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "backend:", err)
 		os.Exit(1)
@@ -37,6 +42,19 @@ func main() {
 		}
 		go serve(conn, small, large)
 	}
+}
+
+// listen speaks TLS if it has a certificate. Clients are asked for one and not judged: the
+// figure that this is for is that of a path without a proxy.
+func listen(address, cert, key string) (net.Listener, error) {
+	if cert == "" {
+		return net.Listen("tcp", address)
+	}
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	return tls.Listen("tcp", address, &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert})
 }
 
 func answer(size int) []byte {
