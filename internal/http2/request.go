@@ -1,0 +1,221 @@
+package http2
+
+import (
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// template is never changed; [http.Request.WithContext] of it is the one way to
+// make a request with a context in one allocation.
+var template http.Request
+
+// A pseudo is the pseudo-header fields of a request (RFC 9113, section 8.3.1).
+type pseudo struct {
+	method, scheme, authority, path string
+	seen                            uint8
+}
+
+// set takes one of them; false if it must not be there.
+func (p *pseudo) set(f *field) bool {
+	bit := uint8(1) << (f.name.kind - kindMethod)
+	if f.name.kind == kindStrange || p.seen&bit != 0 {
+		return false
+	}
+	p.seen |= bit
+	switch f.name.kind {
+	case kindMethod:
+		p.method = f.value
+	case kindScheme:
+		p.scheme = f.value
+	case kindAuthority:
+		p.authority = f.value
+	case kindPath:
+		p.path = f.value
+	}
+	return true
+}
+
+func (p *pseudo) has(k kind) bool { return p.seen&(1<<(k-kindMethod)) != 0 }
+
+// check says what is wrong with them together; nothing if it is all right.
+func (p *pseudo) check() string {
+	switch {
+	case !isToken(p.method):
+		return ":method"
+	case !all(p.authority, classHost):
+		return ":authority" // userinfo too: it is deprecated and no host
+	case p.method == http.MethodConnect:
+		if p.has(kindScheme) || p.has(kindPath) || p.authority == "" {
+			return "CONNECT"
+		}
+		return ""
+	case p.scheme != "https" && p.scheme != "http":
+		return ":scheme"
+	case p.path == "*" && p.method == http.MethodOptions:
+	case !strings.HasPrefix(p.path, "/") || !all(p.path, classTarget):
+		return ":path"
+	}
+	return ""
+}
+
+// build makes the request of a header block, or says what is malformed (RFC 9113,
+// section 8.1.1).
+func (s *stream) build(h *headerBlock, end bool) string {
+	if h.bad != "" {
+		return h.bad
+	}
+	r := template.WithContext(&s.ctx)
+	s.req = r
+	r.Header = make(http.Header, len(h.fields))
+	values := make([]string, 0, len(h.fields))
+	var p pseudo
+	host, regular := "", false
+	for i := range h.fields {
+		f := &h.fields[i]
+		if f.name.kind >= kindMethod {
+			if regular || !p.set(f) {
+				return "pseudo-header field"
+			}
+			continue
+		}
+		regular = true
+		if bad := s.special(r, f, &host); bad != "" {
+			return bad
+		}
+		if f.name.kind == kindHost {
+			continue
+		}
+		key := f.name.canonical
+		if have := r.Header[key]; have != nil {
+			r.Header[key] = append(have, f.value)
+			continue
+		}
+		n := len(values)
+		values = append(values, f.value)
+		r.Header[key] = values[n : n+1 : n+1]
+	}
+	if bad := p.check(); bad != "" {
+		return bad
+	}
+	return s.complete(r, &p, host, end)
+}
+
+// special looks at the fields that mean something here.
+func (s *stream) special(r *http.Request, f *field, host *string) string {
+	switch f.name.kind {
+	case kindMalformed, kindHopByHop:
+		return "field name"
+	case kindTE:
+		if f.value != "trailers" {
+			return "TE" // RFC 9113, section 8.2.2
+		}
+	case kindHost:
+		if *host != "" || f.value == "" || !all(f.value, classHost) {
+			return "host"
+		}
+		*host = f.value
+	case kindLength:
+		n, err := strconv.ParseUint(f.value, 10, 63)
+		if err != nil || f.value[0] == '+' || s.body.want >= 0 {
+			return "content-length"
+		}
+		s.body.want = int64(n)
+	case kindPriority:
+		s.urgency = parseUrgency(f.value)
+	}
+	return ""
+}
+
+// complete fills in what follows from all fields together.
+func (s *stream) complete(r *http.Request, p *pseudo, host string, end bool) string {
+	// RFC 9113, section 8.3.1: both may be there, but must not differ.
+	if p.authority != "" && host != "" && !strings.EqualFold(p.authority, host) {
+		return "host differs from :authority"
+	}
+	r.Method, r.Host = p.method, p.authority
+	if r.Host == "" {
+		r.Host = host
+	}
+	r.URL, r.RequestURI = &s.url, p.path
+	if p.method == http.MethodConnect {
+		s.url.Host, r.RequestURI = p.authority, p.authority
+	} else if !parsePath(&s.url, p.path) {
+		return ":path"
+	}
+	r.Proto, r.ProtoMajor = "HTTP/2.0", 2
+	r.RemoteAddr, r.TLS = s.c.remote, s.c.tls
+	s.tidy(r)
+	if end {
+		if s.body.want > 0 {
+			return "content-length without a body"
+		}
+		r.Body = http.NoBody
+		return ""
+	}
+	r.Body, r.ContentLength = &s.body, s.body.want
+	return ""
+}
+
+// tidy brings headers to the form that net/http gives them: one Cookie (RFC 9113,
+// section 8.2.3), no Expect, and Trailer in a field of its own.
+func (s *stream) tidy(r *http.Request) {
+	if cookies := r.Header["Cookie"]; len(cookies) > 1 {
+		r.Header["Cookie"] = []string{strings.Join(cookies, "; ")}
+	}
+	if expect := r.Header["Expect"]; len(expect) == 1 && strings.EqualFold(expect[0], "100-continue") {
+		s.expects = true
+		delete(r.Header, "Expect")
+	}
+	announced := r.Header["Trailer"]
+	if announced == nil {
+		return
+	}
+	delete(r.Header, "Trailer")
+	for _, list := range announced {
+		for name := range strings.SplitSeq(list, ",") {
+			name = textproto.CanonicalMIMEHeaderKey(strings.Trim(name, " \t"))
+			if !isToken(name) || !trailerAllowed(name) {
+				continue
+			}
+			if r.Trailer == nil {
+				r.Trailer = make(http.Header)
+			}
+			r.Trailer[name] = nil
+		}
+	}
+}
+
+// trailerAllowed reports whether a field may stand after a body (RFC 9110, section 6.5.1).
+func trailerAllowed(canonical string) bool {
+	switch canonical {
+	case "Trailer", "Content-Length", "Host", "Te", "Cookie", "Expect":
+		return false
+	}
+	return !hopByHop(canonical)
+}
+
+// parsePath fills in u like url.ParseRequestURI, which it calls for all but the
+// common case: a path without escapes.
+func parsePath(u *url.URL, path string) bool {
+	end := 0
+	for end < len(path) && classes[path[end]]&classPath != 0 {
+		end++
+	}
+	switch {
+	case end == len(path):
+		u.Path = path
+		return true
+	case path[end] == '?' && end+1 < len(path):
+		u.Path, u.RawQuery = path[:end], path[end+1:]
+		return true
+	}
+	parsed, err := url.ParseRequestURI(path)
+	if err != nil {
+		return false
+	}
+	*u = *parsed
+	return true
+}
