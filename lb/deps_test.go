@@ -22,13 +22,14 @@ var mayImport = map[string][]string{
 	"internal/dn":      {},
 	"internal/fault":   {},
 	"internal/http1":   {},
+	"internal/http2":   {},
 	"internal/logfile": {},
 	"internal/pki":     {},
 
 	"crl":         {"internal/dn", "internal/fault"},
 	"trust":       {"crl", "internal/dn", "internal/fault"},
 	"targetgroup": {"internal/fault", "internal/http1"},
-	"listener":    {"targetgroup", "trust", "crl", "internal/dn", "internal/fault", "internal/http1", "internal/logfile"},
+	"listener":    {"targetgroup", "trust", "crl", "internal/dn", "internal/fault", "internal/http1", "internal/http2", "internal/logfile"},
 
 	"lb/config": {"internal/fault"},
 	"lb/state":  {"lb/config", "internal/fault"},

@@ -61,6 +61,12 @@ func (x *exchange) recycle() {
 
 // serveHTTP answers one request. It is the path that every request takes.
 func (l *Listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	x := l.newExchange(w, r)
+	defer x.end()
+	x.serve()
+}
+
+func (l *Listener) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 	c, ok := r.Context().Value(connKey{}).(*conn)
 	if !ok || c == nil {
 		panic("listener: internal error: a request without its connection")
@@ -69,8 +75,7 @@ func (l *Listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	x.l, x.c, x.p, x.r, x.began = l, c, l.policy.Load(), r, time.Now()
 	x.w.begin(x, w)
 	x.describe()
-	defer x.end()
-	x.serve()
+	return x
 }
 
 // serve refuses, or cleans the request and does what the rules say.

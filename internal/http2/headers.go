@@ -146,15 +146,21 @@ func (c *conn) open(f *frame) error {
 	h := &c.head
 	end := f.has(flagEndStream)
 	s := c.newStream(f.stream)
-	if h.tooLarge() {
+	switch fault := s.build(h, end); {
+	case h.tooLarge():
 		s.tooLarge = true
-		s.req = template.WithContext(&s.ctx)
-		s.req.Method = http.MethodGet
-	} else if reason := s.build(h, end); reason != "" {
-		return &streamError{f.stream, codeProtocol, "malformed request: " + reason}
+	case fault != "" && c.server.Malformed == nil:
+		return &streamError{f.stream, codeProtocol, "malformed request: " + fault}
+	case fault != "":
+		s.malformed = true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if s.malformed { // its stream will be reset
+		if err := c.spendReset(); err != nil {
+			return err
+		}
+	}
 	limits := &c.server.limits
 	s.memory = min(h.size, limits.HeaderList)
 	c.idleFrames.earn(repayRequest)

@@ -58,7 +58,7 @@ func appendHuffman(dst, src []byte) ([]byte, error) {
 	// What is left is shorter than the table's index: fill it up with ones, which
 	// are padding.
 	for n > 0 {
-		index := (bits<<fastBits | 1<<fastBits - 1) >> n & (1<<fastBits - 1)
+		index := (bits<<fastBits | (1<<fastBits - 1)) >> n & (1<<fastBits - 1)
 		e := huffmanTable[index]
 		if e.length == 0 || int(e.length) > n {
 			break
@@ -66,7 +66,7 @@ func appendHuffman(dst, src []byte) ([]byte, error) {
 		dst = append(dst, e.symbol)
 		n -= int(e.length)
 	}
-	if n >= 8 || bits&(1<<n-1) != 1<<n-1 {
+	if ones := uint64(1)<<n - 1; n >= 8 || bits&ones != ones {
 		return appendLongHuffman(dst[:start], src)
 	}
 	return dst, nil

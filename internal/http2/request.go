@@ -62,17 +62,28 @@ func (p *pseudo) check() string {
 }
 
 // build makes the request of a header block, or says what is malformed (RFC 9113,
-// section 8.1.1).
-func (s *stream) build(h *headerBlock, end bool) string {
-	if h.bad != "" {
-		return h.bad
-	}
-	r := template.WithContext(&s.ctx)
-	s.req = r
-	r.Header = make(http.Header, len(h.fields))
-	values := make([]string, 0, len(h.fields))
+// section 8.1.1). The request is then one that says no more than what was asked for.
+func (s *stream) build(h *headerBlock, end bool) (fault string) {
 	var p pseudo
-	host, regular := "", false
+	host := ""
+	s.req = template.WithContext(&s.ctx)
+	s.req.Header = make(http.Header, len(h.fields))
+	if fault = s.sort(h, &p, &host); fault == "" {
+		fault = p.check()
+	}
+	if fault == "" && !h.tooLarge() {
+		fault = s.complete(s.req, &p, host, end)
+	}
+	if fault != "" || h.tooLarge() {
+		s.standIn(&p)
+	}
+	return fault
+}
+
+// sort puts the fields of a header block where they belong.
+func (s *stream) sort(h *headerBlock, p *pseudo, host *string) string {
+	header, regular := s.req.Header, false
+	values := make([]string, 0, len(h.fields))
 	for i := range h.fields {
 		f := &h.fields[i]
 		if f.name.kind >= kindMethod {
@@ -82,29 +93,46 @@ func (s *stream) build(h *headerBlock, end bool) string {
 			continue
 		}
 		regular = true
-		if bad := s.special(r, f, &host); bad != "" {
-			return bad
+		if fault := s.special(f, host); fault != "" {
+			return fault
 		}
 		if f.name.kind == kindHost {
 			continue
 		}
 		key := f.name.canonical
-		if have := r.Header[key]; have != nil {
-			r.Header[key] = append(have, f.value)
+		if have := header[key]; have != nil {
+			header[key] = append(have, f.value)
 			continue
 		}
 		n := len(values)
 		values = append(values, f.value)
-		r.Header[key] = values[n : n+1 : n+1]
+		header[key] = values[n : n+1 : n+1]
 	}
-	if bad := p.check(); bad != "" {
-		return bad
+	return h.bad
+}
+
+// standIn makes the request one that can be logged and answered, and no more.
+func (s *stream) standIn(p *pseudo) {
+	r := template.WithContext(&s.ctx)
+	r.Method, r.RequestURI, r.Host = p.method, p.path, p.authority
+	if !isToken(p.method) {
+		r.Method = http.MethodGet
 	}
-	return s.complete(r, &p, host, end)
+	if r.RequestURI == "" || !all(p.path, classTarget) {
+		r.RequestURI = "/"
+	}
+	if !all(p.authority, classHost) {
+		r.Host = ""
+	}
+	s.url = url.URL{Path: "/"}
+	r.URL, r.Header, r.Body = &s.url, make(http.Header), http.NoBody
+	r.Proto, r.ProtoMajor = "HTTP/2.0", 2
+	r.RemoteAddr, r.TLS = s.c.remote, s.c.tls
+	s.req, s.expects, s.body.want = r, false, -1
 }
 
 // special looks at the fields that mean something here.
-func (s *stream) special(r *http.Request, f *field, host *string) string {
+func (s *stream) special(f *field, host *string) string {
 	switch f.name.kind {
 	case kindMalformed, kindHopByHop:
 		return "field name"

@@ -16,9 +16,10 @@ import (
 // follows them in the same buffer. A small response leaves whole, in one append to
 // the connection's output, when the handler returns.
 type response struct {
-	s        *stream
-	header   http.Header
-	tooLarge bool // the request is answered 431 without the handler
+	s         *stream
+	header    http.Header
+	tooLarge  bool // the request is answered 431 without the handler
+	malformed bool // the request is answered by Server.Malformed, and reset
 
 	status    int // 0 until WriteHeader
 	length    int64

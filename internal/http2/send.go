@@ -147,6 +147,10 @@ func (w *response) finish() {
 	if w.length < 0 && !w.headSent && !trailers && (w.hasBody || w.written > 0) {
 		w.length = w.written
 	}
+	if w.malformed {
+		w.giveUp(body)
+		return
+	}
 	if w.sendHead(len(body) == 0 && !trailers) != nil || s.localClosed {
 		return
 	}
@@ -166,4 +170,16 @@ func (w *response) finish() {
 			c.appendData(s, nil, true)
 		}
 	}
+}
+
+// giveUp sends an answer to a malformed request, which ends by a reset (RFC 9113,
+// section 8.1.1); mu is held, but not all the time.
+func (w *response) giveUp(body []byte) {
+	s, c := w.s, w.s.c
+	hasBody := w.hasBody
+	w.hasBody = true // so that the head does not end the stream
+	if w.sendHead(false) == nil && hasBody && len(body) > 0 {
+		c.sendData(s, body, false)
+	}
+	c.reset(s, codeProtocol)
 }

@@ -17,6 +17,10 @@ import (
 type Server struct {
 	// Handler answers the requests, each on a goroutine of its own.
 	Handler http.Handler
+	// Malformed, if not nil, answers in Handler's place a request that is malformed
+	// (RFC 9113, section 8.1.1), of which it sees no more than the request line and
+	// the host. Its stream is reset after the answer; without Malformed, at once.
+	Malformed http.Handler
 	// Limits bound what a client may ask for; zero fields stand for the defaults.
 	Limits Limits
 	// HeaderTimeout is from the start of the connection to the end of its preface,

@@ -82,7 +82,11 @@ func (s *stream) serve() (ok bool) {
 		s.WriteHeader(http.StatusRequestHeaderFieldsTooLarge)
 		return true
 	}
-	s.c.server.Handler.ServeHTTP(&s.response, s.req)
+	handler := s.c.server.Handler
+	if s.malformed {
+		handler = s.c.server.Malformed
+	}
+	handler.ServeHTTP(&s.response, s.req)
 	return true
 }
 
@@ -102,7 +106,7 @@ func (c *conn) handlerDone(s *stream) bool {
 	if !s.remoteClosed { // the client need not send the rest (RFC 9113, section 8.1)
 		c.reset(s, codeNo)
 	}
-	if s.err == nil {
+	if s.err == nil && !s.malformed {
 		c.resets.earn(1)
 	}
 	c.memory -= s.memory
