@@ -61,12 +61,12 @@ func (x *exchange) recycle() {
 
 // serveHTTP answers one request. It is the path that every request takes.
 func (l *Listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
-	x := l.newExchange(w, r)
+	x := l.beginExchange(w, r)
 	defer x.end()
 	x.serve()
 }
 
-func (l *Listener) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
+func (l *Listener) beginExchange(w http.ResponseWriter, r *http.Request) *exchange {
 	c, ok := r.Context().Value(connKey{}).(*conn)
 	if !ok || c == nil {
 		panic("listener: internal error: a request without its connection")

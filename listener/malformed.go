@@ -48,7 +48,7 @@ func (l *Listener) refuseMalformed(ctx context.Context, w io.Writer, refusal *ht
 // serveMalformed answers an HTTP/2 request that is malformed like one that ALB
 // refuses, before any rule is looked at. The server resets its stream then.
 func (l *Listener) serveMalformed(w http.ResponseWriter, r *http.Request) {
-	x := l.newExchange(w, r)
+	x := l.beginExchange(w, r)
 	defer x.end()
 	x.page(http.StatusBadRequest)
 }

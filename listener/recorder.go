@@ -10,7 +10,7 @@ import (
 // client is sent and puts the listener's response headers on every answer. It belongs
 // to the goroutine of its request.
 //
-// The engine of package http1 itself gives a client that reads nothing no more than the
+// The engines of packages http1 and http2 themselves give a client that reads nothing no more than the
 // idle timeout. On net/http's HTTP/2 a deadline would reset the stream when it passes,
 // whether or not anything is being written then, so there a watchdog sets one only when
 // a write has taken too long.
@@ -30,10 +30,13 @@ type recorder struct {
 func (w *recorder) begin(x *exchange, rw http.ResponseWriter) {
 	*w = recorder{ResponseWriter: rw, x: x}
 	w.readFrom, _ = rw.(io.ReaderFrom)
-	if x.r.ProtoMajor == 2 {
+	if x.onStandard() {
 		w.stall = newWatchdog(x.p.timeouts.Idle, func() { w.controller().SetWriteDeadline(past()) })
 	}
 }
+
+// onStandard reports whether net/http serves the request.
+func (x *exchange) onStandard() bool { return x.r.ProtoMajor == 2 && x.c.http2.Load() == nil }
 
 // controller is made at its first use: most requests need none.
 func (w *recorder) controller() *http.ResponseController {
