@@ -42,6 +42,7 @@ var mayImport = map[string][]string{
 	"bench/peers":          {"bench", "internal/pki"},
 	"bench/peers/backend":  {},
 	"bench/peers/baseline": {},
+	"bench/peers/tunnel":   {},
 
 	"cmd/postern":               {"lb", "lb/config", "bench", "cmd/postern/internal/demo"},
 	"cmd/postern/internal/demo": {"lb", "internal/pki"},

@@ -192,10 +192,10 @@ func (c *conn) takeWindowUpdate(f *frame) error {
 	switch {
 	case s == nil && f.stream > c.last && c.goodbye != goodbyeFinal:
 		return fatal(codeProtocol, "WINDOW_UPDATE on an idle stream")
-	case s == nil:
-		return nil
 	case n == 0:
 		return &streamError{f.stream, codeProtocol, "WINDOW_UPDATE by nothing"}
+	case s == nil:
+		return nil
 	}
 	if s.window += n; s.window > maxWindow {
 		return &streamError{f.stream, codeFlowControl, "the stream's window is too large"}
