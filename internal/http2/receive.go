@@ -265,7 +265,10 @@ func (c *conn) takeSettings(f *frame) error {
 			return err
 		}
 	}
-	return c.reply(appendFrameHeader(nil, 0, frameSettings, flagAck, 0))
+	// The acknowledgement comes before what the settings allow (RFC 9113, section 6.5.3).
+	err := c.reply(appendFrameHeader(nil, 0, frameSettings, flagAck, 0))
+	c.pump()
+	return err
 }
 
 // apply puts one setting in force; mu is held. The table's size is of no interest to
@@ -299,7 +302,6 @@ func (c *conn) resize(initial int) error {
 			return fatal(codeFlowControl, "INITIAL_WINDOW_SIZE makes a window too large")
 		}
 	}
-	c.pump()
 	return nil
 }
 
