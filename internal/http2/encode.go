@@ -1,10 +1,6 @@
 package http2
 
-import (
-	"net/http"
-	"strconv"
-	"strings"
-)
+import "strconv"
 
 // The encoder has no state: it writes literals that enter no table. That costs some
 // bytes on the wire and saves a table for each connection, the look-ups in it, and
@@ -76,9 +72,10 @@ func appendNewName(b []byte, canonical string) []byte {
 	return b
 }
 
-// appendField appends a field. Control characters in the value become spaces.
+// appendField appends a field. Control characters in the value become spaces, and
+// there are none at its ends.
 func appendField(b []byte, name, value string) []byte {
-	value = strings.Trim(value, " \t")
+	value = trimValue(value)
 	if encoded, ok := encodedNames[name]; ok {
 		b = append(b, encoded...)
 	} else {
@@ -95,18 +92,15 @@ func appendField(b []byte, name, value string) []byte {
 	return b
 }
 
-// appendHeaderFields appends a handler's headers but those that HTTP/2 has no use
-// for, that are not names, or that skip says to leave out.
-func appendHeaderFields(b []byte, h http.Header, skip func(name string) bool) []byte {
-	for name, values := range h {
-		if skip(name) {
-			continue
-		}
-		for _, value := range values {
-			b = appendField(b, name, value)
-		}
+func trimValue(s string) string {
+	blank := func(c byte) bool { return isSpace(c) || classes[c]&classValue == 0 }
+	for s != "" && blank(s[0]) {
+		s = s[1:]
 	}
-	return b
+	for s != "" && blank(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
 }
 
 // hopByHop reports whether a header belongs to one connection of HTTP/1.1 (RFC 9113,

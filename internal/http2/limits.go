@@ -110,7 +110,8 @@ func (l Limits) withDefaults() Limits {
 			*f.field = f.value
 		}
 	}
-	// Below the initial window the connection's cannot be set (RFC 9113, section 6.9.2).
-	l.ConnWindow = max(l.ConnWindow, initialWindow)
+	// Clients may count on the initial window: the connection's cannot be set below it
+	// (RFC 9113, section 6.9.2), and a stream's comes too late for the first ones.
+	l.StreamWindow, l.ConnWindow = max(l.StreamWindow, initialWindow), max(l.ConnWindow, initialWindow)
 	return l
 }

@@ -183,9 +183,12 @@ func (c *conn) pump() {
 func (c *conn) sendSome(s *stream) bool {
 	n := min(len(s.pending), maxFrame, c.window, s.window, max(c.space(), 1))
 	rest := s.pending[n:]
-	c.appendData(s, s.pending[:n], s.pendingEnd && len(rest) == 0)
-	s.pending = rest
+	c.appendData(s, s.pending[:n], s.pendingEnd && len(rest)+len(s.more) == 0)
 	s.progress++
+	if len(rest) == 0 {
+		rest, s.more = s.more, nil
+	}
+	s.pending = rest
 	return len(rest) == 0
 }
 
@@ -219,14 +222,17 @@ func (c *conn) closeLocal(s *stream) {
 	}
 }
 
-// sendData sends a part of a response, and waits for windows and room; mu is held,
-// but not all the time. Without an error all of it is in out.
-func (c *conn) sendData(s *stream, data []byte, end bool) error {
-	if len(data) == 0 && end || len(data) <= min(c.window, s.window, c.space()) && !c.ahead(s.urgency) {
-		c.appendData(s, data, end)
+// sendData sends a part of a response, in two pieces, and waits for windows and
+// room; mu is held, but not all the time. Without an error all of it is in out.
+func (c *conn) sendData(s *stream, data, more []byte, end bool) error {
+	if len(data) == 0 && end || len(data)+len(more) <= min(c.window, s.window, c.space()) && !c.ahead(s.urgency) {
+		c.appendData(s, data, end && len(more) == 0)
+		if len(more) > 0 {
+			c.appendData(s, more, end)
+		}
 		return nil
 	}
-	s.pending, s.pendingEnd, s.waiting = data, end, true
+	s.pending, s.more, s.pendingEnd, s.waiting = data, more, end, true
 	c.waiting[s.urgency].push(s)
 	c.pump()
 	defer s.stopClock()

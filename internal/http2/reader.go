@@ -57,9 +57,13 @@ func (in *reader) discard() {
 	in.release()
 }
 
-// want reads until n bytes are buffered.
-func (in *reader) want(n int) error {
+// want reads until n bytes are buffered. If it is timed, the rest of what has begun
+// may take no longer than HeaderTimeout.
+func (in *reader) want(n int, timed bool) error {
 	for in.w-in.r < n {
+		if timed && in.w > in.r && in.began.IsZero() {
+			in.began = time.Now()
+		}
 		if err := in.fill(); err != nil {
 			return err
 		}
@@ -184,7 +188,7 @@ func (c *conn) beforeRead() (idle, flush bool) {
 
 // preface reads what every client begins with (RFC 9113, section 3.4).
 func (in *reader) preface() error {
-	if err := in.want(len(preface)); err != nil {
+	if err := in.want(len(preface), true); err != nil {
 		return err
 	}
 	if string(in.bytes()[:len(preface)]) != preface {
@@ -196,10 +200,7 @@ func (in *reader) preface() error {
 
 // next reads a frame. It stays valid until the next call.
 func (in *reader) next() (frame, error) {
-	if in.w-in.r < frameHeaderLen && in.w > in.r && in.began.IsZero() {
-		in.began = time.Now()
-	}
-	if err := in.want(frameHeaderLen); err != nil {
+	if err := in.want(frameHeaderLen, true); err != nil {
 		return frame{}, err
 	}
 	h := in.bytes()[:frameHeaderLen]
@@ -208,10 +209,7 @@ func (in *reader) next() (frame, error) {
 		return frame{}, fatal(codeFrameSize, "frame too large")
 	}
 	f := frame{kind: h[3], flags: h[4], stream: binary.BigEndian.Uint32(h[5:]) & maxStreamID}
-	if in.w-in.r < frameHeaderLen+length && f.kind != frameData && in.began.IsZero() {
-		in.began = time.Now()
-	}
-	if err := in.want(frameHeaderLen + length); err != nil {
+	if err := in.want(frameHeaderLen+length, f.kind != frameData); err != nil {
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}

@@ -25,22 +25,29 @@ func write[T string | []byte](w *response, p T) (int, error) {
 		return 0, http.ErrContentLength
 	}
 	w.written += int64(len(p))
-	if !w.hasBody {
+	if !w.hasBody || len(p) == 0 {
 		return len(p), nil
 	}
+	return w.buffer([]byte(p))
+}
+
+// buffer takes p into the buffer, which it sends when it is full. Of a large piece
+// only the end is copied, which may be the end of the response.
+func (w *response) buffer(p []byte) (int, error) {
 	total := len(p)
-	for len(p) > 0 {
+	for {
 		w.acquire()
 		n := min(len(p), max(bodyBlock-(len(w.buf.b)-w.headEnd), 0))
 		w.buf.b = append(w.buf.b, p[:n]...)
 		if p = p[n:]; len(p) == 0 {
-			break
+			return total, nil
 		}
-		if err := w.send(); err != nil {
-			return total - len(p) - n, err
+		whole := max(0, len(p)-1) / bodyBlock * bodyBlock
+		if err := w.send(p[:whole]); err != nil {
+			return total - len(p), err
 		}
+		p = p[whole:]
 	}
-	return total, nil
 }
 
 // ReadFrom implements io.ReaderFrom, with a pooled buffer.
@@ -77,20 +84,20 @@ func (w *response) FlushError() error {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	err := w.send()
+	err := w.send(nil)
 	if w.headSent {
 		w.release()
 	}
 	return err
 }
 
-// send sends what is in the buffer, before the response is complete.
-func (w *response) send() error {
+// send sends what is in the buffer, and then more, before the response is complete.
+func (w *response) send(more []byte) error {
 	c := w.s.c
 	c.mu.Lock()
 	err := w.sendHead(false)
 	if err == nil && w.buf != nil && len(w.buf.b) > w.headEnd {
-		err = c.sendData(w.s, w.buf.b[w.headEnd:], false)
+		err = c.sendData(w.s, w.buf.b[w.headEnd:], more, false)
 	}
 	flush := c.claimFlush()
 	c.mu.Unlock()
@@ -159,7 +166,7 @@ func (w *response) finish() {
 		return
 	}
 	if len(body) > 0 || !trailers {
-		if c.sendData(s, body, !trailers) != nil || !trailers {
+		if c.sendData(s, body, nil, !trailers) != nil || !trailers {
 			return
 		}
 	}
@@ -179,7 +186,7 @@ func (w *response) giveUp(body []byte) {
 	hasBody := w.hasBody
 	w.hasBody = true // so that the head does not end the stream
 	if w.sendHead(false) == nil && hasBody && len(body) > 0 {
-		c.sendData(s, body, false)
+		c.sendData(s, body, nil, false)
 	}
 	c.reset(s, codeProtocol)
 }

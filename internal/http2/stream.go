@@ -34,6 +34,7 @@ type stream struct {
 	// Guarded by c.mu: data that cannot be sent yet.
 	waiting    bool
 	pending    []byte
+	more       []byte // comes after pending
 	pendingEnd bool
 	progress   int // rises with each frame that was sent
 	next       *stream
