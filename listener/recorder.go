@@ -62,6 +62,14 @@ func (w *recorder) setHeader(h http.Header) {
 	}
 }
 
+// keepRequest tells a server that recycles requests that this one is not to be: what
+// was sent to a target may still be read.
+func (w *recorder) keepRequest() {
+	if keeper, ok := w.ResponseWriter.(interface{ Keep() }); ok {
+		keeper.Keep()
+	}
+}
+
 // WriteHeader implements http.ResponseWriter. Informational answers pass.
 func (w *recorder) WriteHeader(status int) {
 	if w.status != 0 {

@@ -84,6 +84,7 @@ func (l *Listener) newHTTP2(s serverSettings) *http2.Server {
 		IdleTimeout:   s.idle,
 		WriteTimeout:  s.idle,
 		State:         l.connState,
+		Recycle:       true,
 		Log:           l.logger,
 	}
 }

@@ -205,6 +205,14 @@ func (b *requestBody) drop() int {
 	return n
 }
 
+// reset makes the body that of another request.
+func (b *requestBody) reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.s, b.err, b.trailer, b.gone, b.begun = nil, nil, nil, false, false
+	b.until = time.Time{}
+}
+
 // setDeadline is for reads that wait.
 func (b *requestBody) setDeadline(t time.Time) {
 	b.mu.Lock()

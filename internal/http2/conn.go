@@ -226,8 +226,13 @@ func (c *conn) abort(s *stream, err error) {
 	c.remove(s)
 	s.cond.Broadcast()
 	s.body.fail(err)
-	s.ctx.cancel(context.Canceled)
+	c.server.workers.do((*cancellation)(s)) // what it sets off may want mu
 }
+
+// A cancellation is a stream as a task: to end its context.
+type cancellation stream
+
+func (s *cancellation) run() { s.ctx.cancel(context.Canceled) }
 
 // remove takes a stream out of the table; mu is held.
 func (c *conn) remove(s *stream) {

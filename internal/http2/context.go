@@ -13,22 +13,14 @@ type requestContext struct {
 	parent context.Context // the connection's
 
 	mu     sync.Mutex
-	done   chan struct{} // guarded by mu; nil until asked for
-	err    error         // guarded by mu
-	after  []*afterFunc  // guarded by mu
-	inline [1]*afterFunc
+	done   chan struct{}                    // guarded by mu; nil until asked for
+	err    error                            // guarded by mu
+	after  []*afterFunc                     // guarded by mu
+	call   interface{ Cancel(cause error) } // guarded by mu: see Attach
+	broken chan struct{}                    // guarded by mu: closed when the call has been broken; nil if it has not
 }
 
 type afterFunc struct{ f func() }
-
-// closedDone is the channel of contexts that ended before they were asked for one.
-var closedDone = makeClosed()
-
-func makeClosed() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}
 
 // Deadline implements context.Context.
 func (c *requestContext) Deadline() (time.Time, bool) { return c.parent.Deadline() }
@@ -41,9 +33,9 @@ func (c *requestContext) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.done == nil {
-		c.done = closedDone
-		if c.err == nil {
-			c.done = make(chan struct{})
+		c.done = make(chan struct{})
+		if c.err != nil {
+			close(c.done)
 		}
 	}
 	return c.done
@@ -66,9 +58,6 @@ func (c *requestContext) AfterFunc(f func()) (stop func() bool) {
 		go f()
 		return func() bool { return false }
 	}
-	if c.after == nil {
-		c.after = c.inline[:0]
-	}
 	c.after = append(c.after, a)
 	return func() bool { return c.forget(a) }
 }
@@ -87,6 +76,41 @@ func (c *requestContext) forget(a *afterFunc) bool {
 	return false
 }
 
+// Attach makes the end of the context break a call of package http1, which looks for
+// this method; false if it has ended, or breaks another call already.
+func (c *requestContext) Attach(call interface{ Cancel(cause error) }) (attached bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.call != nil || c.err != nil {
+		return false
+	}
+	c.call = call
+	return true
+}
+
+// Detach takes the call out. Once it has returned, the context does nothing to it
+// any more.
+func (c *requestContext) Detach(call interface{ Cancel(cause error) }) {
+	c.mu.Lock()
+	broken := c.broken
+	if c.call == call {
+		c.call = nil
+	}
+	c.mu.Unlock()
+	if broken != nil {
+		<-broken
+	}
+}
+
+// renew makes the context that of another request. The old one's has ended, with
+// nobody left to use it.
+func (c *requestContext) renew(parent context.Context) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.parent = parent
+	c.done, c.err, c.after, c.call, c.broken = nil, nil, nil, nil, nil
+}
+
 // cancel ends the context; the first error stays.
 func (c *requestContext) cancel(err error) {
 	c.mu.Lock()
@@ -100,8 +124,17 @@ func (c *requestContext) cancel(err error) {
 	if c.done != nil {
 		close(c.done)
 	}
+	call := c.call
+	if call != nil {
+		c.broken = make(chan struct{})
+	}
+	broken := c.broken
 	c.mu.Unlock()
 	for _, a := range after {
 		go a.f()
+	}
+	if call != nil { // not under mu: it may end contexts derived from this one
+		call.Cancel(err)
+		close(broken)
 	}
 }

@@ -2,6 +2,7 @@ package http2
 
 import (
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -61,7 +62,9 @@ func (c *conn) takeContinuation(f *frame) error {
 // blocks would be decoded wrongly.
 func (c *conn) takeBlock(f *frame, block []byte, broken error) error {
 	s, fresh, err := c.streamOf(f)
-	if err != nil {
+	if late, ok := err.(*streamError); ok {
+		broken = late
+	} else if err != nil {
 		return err
 	}
 	limits := &c.server.limits
@@ -93,6 +96,8 @@ func (c *conn) streamOf(f *frame) (s *stream, fresh bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch s := c.streams[f.stream]; {
+	case s != nil && s.remoteClosed:
+		return nil, false, &streamError{f.stream, codeStreamClosed, "HEADERS after the end"}
 	case s != nil:
 		return s, false, nil
 	case f.stream > c.last:
@@ -109,13 +114,8 @@ func (c *conn) streamOf(f *frame) (s *stream, fresh bool, err error) {
 
 // takeTrailers ends a request's body (RFC 9113, section 8.1).
 func (c *conn) takeTrailers(s *stream, f *frame) error {
-	c.mu.Lock()
-	closed := s.remoteClosed
-	c.mu.Unlock()
 	h := &c.head
 	switch {
-	case closed:
-		return &streamError{s.id, codeStreamClosed, "HEADERS after the end"}
 	case !f.has(flagEndStream):
 		return &streamError{s.id, codeProtocol, "second HEADERS that does not end the request"}
 	case h.bad != "":
@@ -184,11 +184,40 @@ func (c *conn) open(f *frame) error {
 
 // newStream returns a stream without a request.
 func (c *conn) newStream(id uint32) *stream {
-	s := &stream{c: c, id: id, urgency: defaultUrgency}
-	s.ctx.parent = c.ctx
+	s, _ := c.server.streams.Get().(*stream)
+	if s == nil {
+		s = new(stream)
+		s.blank = *template.WithContext(&s.ctx)
+	}
+	s.c, s.id, s.urgency = c, id, defaultUrgency
+	s.ctx.renew(c.ctx)
 	s.cond.L = &c.mu
 	s.body.s, s.body.want = s, -1
 	s.body.arrived.L = &s.body.mu
 	s.response.s, s.length = s, -1
 	return s
+}
+
+// recycle gives a stream back whose handler has returned and keeps nothing of it.
+// Those with a body are left to the collector: the goroutine that reads may be about
+// to hand DATA to it; and so are those whose clock may still be about to strike, or
+// whose context to be ended from outside.
+func (s *stream) recycle() {
+	server := s.c.server
+	if !server.Recycle || s.kept || !s.bodyless || s.clock != nil || s.err != nil {
+		return
+	}
+	spare, values, out := s.requestHeader, s.values, s.response.spare
+	clear(spare)
+	clear(values)
+	clear(out)
+	s.c, s.id, s.next = nil, 0, nil
+	s.request, s.url, s.req = http.Request{}, url.URL{}, nil
+	s.requestHeader, s.values = spare, values[:0]
+	s.response = response{spare: out}
+	s.body.reset()
+	s.window, s.receive, s.memory, s.progress = 0, 0, 0, 0
+	s.localClosed, s.remoteClosed, s.bodyless, s.struck, s.kept = false, false, false, false, false
+	s.writeUntil = time.Time{}
+	server.streams.Put(s)
 }

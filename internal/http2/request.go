@@ -66,8 +66,7 @@ func (p *pseudo) check() string {
 func (s *stream) build(h *headerBlock, end bool) (fault string) {
 	var p pseudo
 	host := ""
-	s.req = template.WithContext(&s.ctx)
-	s.req.Header = make(http.Header, len(h.fields))
+	s.begin(end, len(h.fields))
 	if fault = s.sort(h, &p, &host); fault == "" {
 		fault = p.check()
 	}
@@ -80,10 +79,22 @@ func (s *stream) build(h *headerBlock, end bool) (fault string) {
 	return fault
 }
 
+// begin makes the request one that says nothing, with room for n headers.
+func (s *stream) begin(end bool, n int) {
+	s.request, s.req, s.bodyless = s.blank, &s.request, end
+	if s.requestHeader == nil {
+		s.requestHeader = make(http.Header, n)
+	}
+	if cap(s.values) < n {
+		s.values = make([]string, 0, max(n, 16))
+	}
+	s.request.Header = s.requestHeader
+}
+
 // sort puts the fields of a header block where they belong.
 func (s *stream) sort(h *headerBlock, p *pseudo, host *string) string {
 	header, regular := s.req.Header, false
-	values := make([]string, 0, len(h.fields))
+	values := s.values[:0]
 	for i := range h.fields {
 		f := &h.fields[i]
 		if f.name.kind >= kindMethod {
@@ -108,12 +119,15 @@ func (s *stream) sort(h *headerBlock, p *pseudo, host *string) string {
 		values = append(values, f.value)
 		header[key] = values[n : n+1 : n+1]
 	}
+	s.values = values
 	return h.bad
 }
 
 // standIn makes the request one that can be logged and answered, and no more.
 func (s *stream) standIn(p *pseudo) {
-	r := template.WithContext(&s.ctx)
+	clear(s.requestHeader)
+	s.request = s.blank
+	r := s.req
 	r.Method, r.RequestURI, r.Host = p.method, p.path, p.authority
 	if !isToken(p.method) {
 		r.Method = http.MethodGet
@@ -125,10 +139,10 @@ func (s *stream) standIn(p *pseudo) {
 		r.Host = ""
 	}
 	s.url = url.URL{Path: "/"}
-	r.URL, r.Header, r.Body = &s.url, make(http.Header), http.NoBody
+	r.URL, r.Header, r.Body = &s.url, s.requestHeader, http.NoBody
 	r.Proto, r.ProtoMajor = "HTTP/2.0", 2
 	r.RemoteAddr, r.TLS = s.c.remote, s.c.tls
-	s.req, s.expects, s.body.want = r, false, -1
+	s.expects, s.body.want = false, -1
 }
 
 // special looks at the fields that mean something here.

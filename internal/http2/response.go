@@ -18,8 +18,10 @@ import (
 type response struct {
 	s         *stream
 	header    http.Header
-	tooLarge  bool // the request is answered 431 without the handler
-	malformed bool // the request is answered by Server.Malformed, and reset
+	spare     http.Header // a map of our own, if one was needed
+	kept      bool        // see Keep
+	tooLarge  bool        // the request is answered 431 without the handler
+	malformed bool        // the request is answered by Server.Malformed, and reset
 
 	status    int // 0 until WriteHeader
 	length    int64
@@ -40,10 +42,21 @@ type response struct {
 // Header implements http.ResponseWriter.
 func (w *response) Header() http.Header {
 	if w.header == nil {
-		w.header = make(http.Header, 8)
+		if w.spare == nil {
+			w.spare = make(http.Header, 8)
+		}
+		w.header = w.spare
 	}
 	return w.header
 }
+
+// SetHeader makes h, as it is, what Header returns. The server looks at it until the
+// handler has returned.
+func (w *response) SetHeader(h http.Header) { w.header = h }
+
+// Keep says that something of the request is kept all the same, in spite of
+// [Server.Recycle].
+func (w *response) Keep() { w.kept = true }
 
 // WriteHeader implements http.ResponseWriter. Codes from 100 to 199 are sent at
 // once and may be followed by others; there is no 101 in HTTP/2.

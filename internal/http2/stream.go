@@ -13,11 +13,18 @@ import (
 // A stream is one request and its response.
 type stream struct {
 	// Fixed before the handler runs.
-	c   *conn
-	id  uint32
-	req *http.Request
-	url url.URL
-	ctx requestContext
+	c        *conn
+	id       uint32
+	req      *http.Request // request, for those to whom it is a pointer
+	request  http.Request
+	url      url.URL
+	ctx      requestContext
+	bodyless bool // END_STREAM came with the headers
+
+	// Kept for the next request.
+	blank         http.Request // what request begins as: nothing but the context
+	requestHeader http.Header
+	values        []string // what the slices of requestHeader are of
 
 	body requestBody
 	response
@@ -66,6 +73,9 @@ func (s *stream) run() {
 	c.mu.Unlock()
 	s.release()
 	s.ctx.cancel(context.Canceled)
+	if returned {
+		s.recycle()
+	}
 	if flush {
 		c.flush(maxRounds)
 	}
