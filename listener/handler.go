@@ -48,7 +48,7 @@ func (l *Listener) newExchange() *exchange {
 
 // recycle gives x back if nobody holds anything of it any more.
 func (x *exchange) recycle() {
-	if x.body != nil || x.w.stall != nil || x.w.hijacked != nil || !x.to.Reset() {
+	if x.body != nil || x.w.stall != nil || x.w.hijacked != nil || !x.w.releaseHeader() || !x.to.Reset() {
 		x.w.keepRequest()
 		return
 	}

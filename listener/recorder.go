@@ -19,7 +19,9 @@ type recorder struct {
 	x        *exchange
 	readFrom io.ReaderFrom // of the server, if it has one
 	control  *http.ResponseController
-	stall    *watchdog // net/http's HTTP/2 only
+	stall    *watchdog     // net/http's HTTP/2 only
+	adopted  headerAdopter // what has the target's headers; nil if nobody
+	trailers bool
 
 	status   int
 	sent     int64 // body bytes
@@ -49,11 +51,27 @@ func (w *recorder) controller() *http.ResponseController {
 // Unwrap lets http.ResponseController reach what is below.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// A headerAdopter is a server's ResponseWriter that takes a map as its own.
+type headerAdopter interface{ SetHeader(http.Header) }
+
+// releaseHeader takes the headers back from the server, which looks for trailers in
+// them once the handler has returned; false if there are some.
+func (w *recorder) releaseHeader() bool {
+	if w.trailers {
+		return false
+	}
+	if w.adopted != nil {
+		w.adopted.SetHeader(nil)
+	}
+	return true
+}
+
 // setHeader makes h the headers of the answer: as they are, if the server can take
 // them so.
 func (w *recorder) setHeader(h http.Header) {
-	if adopter, ok := w.ResponseWriter.(interface{ SetHeader(http.Header) }); ok {
+	if adopter, ok := w.ResponseWriter.(headerAdopter); ok {
 		adopter.SetHeader(h)
+		w.adopted = adopter
 		return
 	}
 	own := w.Header()
