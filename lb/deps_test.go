@@ -22,13 +22,14 @@ var mayImport = map[string][]string{
 	"internal/dn":      {},
 	"internal/fault":   {},
 	"internal/http1":   {},
+	"internal/http2":   {},
 	"internal/logfile": {},
 	"internal/pki":     {},
 
 	"crl":         {"internal/dn", "internal/fault"},
 	"trust":       {"crl", "internal/dn", "internal/fault"},
 	"targetgroup": {"internal/fault", "internal/http1"},
-	"listener":    {"targetgroup", "trust", "crl", "internal/dn", "internal/fault", "internal/http1", "internal/logfile"},
+	"listener":    {"targetgroup", "trust", "crl", "internal/dn", "internal/fault", "internal/http1", "internal/http2", "internal/logfile"},
 
 	"lb/config": {"internal/fault"},
 	"lb/state":  {"lb/config", "internal/fault"},
@@ -41,6 +42,7 @@ var mayImport = map[string][]string{
 	"bench/peers":          {"bench", "internal/pki"},
 	"bench/peers/backend":  {},
 	"bench/peers/baseline": {},
+	"bench/peers/tunnel":   {},
 
 	"cmd/postern":               {"lb", "lb/config", "bench", "cmd/postern/internal/demo"},
 	"cmd/postern/internal/demo": {"lb", "internal/pki"},

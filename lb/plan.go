@@ -175,6 +175,7 @@ func (p *plan) listenerConfig(b *LoadBalancer, l config.Listener, at string) lis
 		Name: l.Name, Address: l.Address, Protocol: listener.Protocol(l.Protocol),
 		ELB:            elbID(p.desired.LoadBalancer.Name),
 		SecurityPolicy: l.SSLPolicy, HTTP2: p.desired.LoadBalancer.EnableHTTP2,
+		HTTP2Engine:    listener.HTTP2Engine(l.HTTP2Engine),
 		Certificates:   p.certificates[l.Name],
 		ProxyProtocol:  proxyProtocol(l.ProxyProtocol),
 		Timeouts:       timeouts(l, p.desired.LoadBalancer),

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/postern-lb/postern/internal/http2"
 	"github.com/postern-lb/postern/trust"
 )
 
@@ -64,8 +65,9 @@ type conn struct {
 	// Safe for all.
 	expires    atomic.Int64 // first end of a certificate in the verified chain, as Unix time; 0 if there is none
 	requests   atomic.Int64
-	condemned  atomic.Bool // no longer trusted, or the process drains
-	active     atomic.Bool // a request is in flight
+	condemned  atomic.Bool                  // no longer trusted, or the process drains
+	active     atomic.Bool                  // a request is in flight
+	http2      atomic.Pointer[http2.Server] // what serves it, if that is not net/http
 	headers    atomic.Pointer[connHeaders]
 	registered bool // guarded by live.mu
 	served     bool // guarded by live.mu

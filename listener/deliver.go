@@ -45,6 +45,7 @@ func (x *exchange) deliver(res *http.Response) {
 		return
 	}
 	x.w.Flush() // so that the trailers are sent whatever the length of the body
+	x.w.trailers = true
 	prefix := ""
 	if len(res.Trailer) != announced {
 		prefix = http.TrailerPrefix

@@ -100,7 +100,7 @@ func (s *site) verify(on Refusal) MutualAuthentication {
 func (s *site) config(m MutualAuthentication) Config {
 	return Config{
 		Name: "front", Address: "127.0.0.1:0", Protocol: ProtocolHTTPS, ELB: "app/postern/50dc6c495c0c9188",
-		Certificates: []tls.Certificate{s.server.TLS()}, MutualAuthentication: m, HTTP2: true,
+		Certificates: []tls.Certificate{s.server.TLS()}, MutualAuthentication: m, HTTP2: true, HTTP2Engine: testEngine(),
 		Timeouts: Timeouts{Drain: patience}, DefaultActions: fixed(200, "here"),
 	}
 }

@@ -48,7 +48,8 @@ func (l *Listener) newExchange() *exchange {
 
 // recycle gives x back if nobody holds anything of it any more.
 func (x *exchange) recycle() {
-	if x.body != nil || x.w.stall != nil || x.w.hijacked != nil || !x.to.Reset() {
+	if x.body != nil || x.w.stall != nil || x.w.hijacked != nil || !x.w.releaseHeader() || !x.to.Reset() {
+		x.w.keepRequest()
 		return
 	}
 	pool := &x.l.exchanges
@@ -61,6 +62,12 @@ func (x *exchange) recycle() {
 
 // serveHTTP answers one request. It is the path that every request takes.
 func (l *Listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	x := l.beginExchange(w, r)
+	defer x.end()
+	x.serve()
+}
+
+func (l *Listener) beginExchange(w http.ResponseWriter, r *http.Request) *exchange {
 	c, ok := r.Context().Value(connKey{}).(*conn)
 	if !ok || c == nil {
 		panic("listener: internal error: a request without its connection")
@@ -69,8 +76,7 @@ func (l *Listener) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	x.l, x.c, x.p, x.r, x.began = l, c, l.policy.Load(), r, time.Now()
 	x.w.begin(x, w)
 	x.describe()
-	defer x.end()
-	x.serve()
+	return x
 }
 
 // serve refuses, or cleans the request and does what the rules say.

@@ -231,6 +231,7 @@ func (c *webFrames) status() string {
 			if f.StreamID == c.stream && status == "" {
 				return "reset"
 			}
+			ended = f.StreamID == c.stream // a malformed request is answered, then reset
 		case *http2.GoAwayFrame:
 			c.goAway = true
 		case *http2.SettingsFrame:

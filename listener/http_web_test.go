@@ -65,7 +65,7 @@ var webCerts = sync.OnceValue(func() webPKI {
 
 // webHTTPS makes a listener an HTTPS one with HTTP/2.
 func webHTTPS(cfg *Config) {
-	cfg.Protocol, cfg.HTTP2 = ProtocolHTTPS, true
+	cfg.Protocol, cfg.HTTP2, cfg.HTTP2Engine = ProtocolHTTPS, true, testEngine()
 	server := webCerts().server.TLS()
 	server.Leaf = webCerts().server.Cert
 	cfg.Certificates = []tls.Certificate{server}

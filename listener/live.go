@@ -9,7 +9,7 @@ import (
 // certificate was found unacceptable, before the connection is closed under it.
 const recheckGrace = 800 * time.Millisecond
 
-// flushTime is what net/http gets, once it calls an HTTP/2 connection idle, to
+// flushTime is what net/http, serving HTTP/2, gets, once it calls an HTTP/2 connection idle, to
 // write what it still holds: the end of the last response among it.
 const flushTime = 50 * time.Millisecond
 
@@ -127,7 +127,10 @@ func (l *Listener) condemn(c *conn, reason, detail string) {
 	}
 	l.logger.Warn("closing a connection whose client certificate is no longer accepted",
 		"listener", l.name, "conn_trace_id", c.traceID, "client", c.client.String(), "reason", reason, "detail", detail)
+	server := c.http2.Load()
 	switch {
+	case server != nil:
+		server.Retire(c.tc, recheckGrace)
 	case c.active.Load():
 		time.AfterFunc(recheckGrace, func() { c.raw.Close() })
 	case c.isHTTP2():
@@ -139,6 +142,9 @@ func (l *Listener) condemn(c *conn, reason, detail string) {
 
 // becameIdle ends a condemned connection whose last response is done.
 func (c *conn) becameIdle() {
+	if c.http2.Load() != nil {
+		return // it is retired
+	}
 	if c.isHTTP2() {
 		time.AfterFunc(flushTime, func() { c.raw.Close() })
 		return
@@ -155,7 +161,7 @@ var goAwayFrame = [...]byte{0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0
 // goAwayWait bounds how long a client that reads nothing can hold up a GOAWAY.
 const goAwayWait = 100 * time.Millisecond
 
-// sayGoodbye tells an idle HTTP/2 client that its connection ends, and ends it.
+// sayGoodbye tells an idle HTTP/2 client of net/http's that its connection ends, and ends it.
 // While no request is in flight net/http writes nothing, so the frame cannot land
 // inside another.
 func (c *conn) sayGoodbye() {

@@ -44,3 +44,11 @@ func (l *Listener) refuseMalformed(ctx context.Context, w io.Writer, refusal *ht
 	})
 	l.logger.Debug("request refused", "listener", p.name, "conn_trace_id", c.traceID, "status", e.ELBStatus, "reason", refusal.Err.Error())
 }
+
+// serveMalformed answers an HTTP/2 request that is malformed like one that ALB
+// refuses, before any rule is looked at. The server resets its stream then.
+func (l *Listener) serveMalformed(w http.ResponseWriter, r *http.Request) {
+	x := l.beginExchange(w, r)
+	defer x.end()
+	x.page(http.StatusBadRequest)
+}

@@ -43,7 +43,8 @@ type Config struct {
 	Certificates         []tls.Certificate
 	SecurityPolicy       string // ELBSecurityPolicy-…; default DefaultSecurityPolicy
 	MutualAuthentication MutualAuthentication
-	HTTP2                bool // offer h2 by ALPN
+	HTTP2                bool        // offer h2 by ALPN
+	HTTP2Engine          HTTP2Engine // default HTTP2Postern
 
 	ProxyProtocol  *ProxyProtocolConfig // nil: connections come without a header
 	Timeouts       Timeouts
@@ -125,7 +126,8 @@ func Compile(cfg Config, before *Policy) (*Policy, error) {
 	if p.maxHandshakes = cfg.MaxHandshakes; p.maxHandshakes == 0 {
 		p.maxHandshakes = defaultHandshakes()
 	}
-	p.serverSettings = serverSettings{p.timeouts.Idle, p.timeouts.RequestHeaders, cfg.HTTP2}
+	p.serverSettings = serverSettings{p.timeouts.Idle, p.timeouts.RequestHeaders, cfg.HTTP2, cfg.HTTP2Engine}
+	p.checkEngine(&faults)
 	p.checkMutualAuthentication(&faults)
 	p.compileTLS(&cfg, &faults)
 	p.compileRequests(&cfg, &faults)
@@ -176,6 +178,16 @@ func (p *Policy) checkMutualAuthentication(faults *fault.List) {
 	}
 	if m.Trust != nil {
 		faults.AddUnder("mutual_authentication", m.Trust.Check())
+	}
+}
+
+func (p *Policy) checkEngine(faults *fault.List) {
+	switch e := &p.serverSettings.engine; *e {
+	case "":
+		*e = HTTP2Postern
+	case HTTP2Postern, HTTP2Standard:
+	default:
+		faults.Add("http2_engine", "is %q: choose postern or standard", *e)
 	}
 }
 

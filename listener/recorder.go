@@ -10,7 +10,7 @@ import (
 // client is sent and puts the listener's response headers on every answer. It belongs
 // to the goroutine of its request.
 //
-// The engine of package http1 itself gives a client that reads nothing no more than the
+// The engines of packages http1 and http2 themselves give a client that reads nothing no more than the
 // idle timeout. On net/http's HTTP/2 a deadline would reset the stream when it passes,
 // whether or not anything is being written then, so there a watchdog sets one only when
 // a write has taken too long.
@@ -19,7 +19,9 @@ type recorder struct {
 	x        *exchange
 	readFrom io.ReaderFrom // of the server, if it has one
 	control  *http.ResponseController
-	stall    *watchdog // net/http's HTTP/2 only
+	stall    *watchdog     // net/http's HTTP/2 only
+	adopted  headerAdopter // what has the target's headers; nil if nobody
+	trailers bool
 
 	status   int
 	sent     int64 // body bytes
@@ -30,10 +32,13 @@ type recorder struct {
 func (w *recorder) begin(x *exchange, rw http.ResponseWriter) {
 	*w = recorder{ResponseWriter: rw, x: x}
 	w.readFrom, _ = rw.(io.ReaderFrom)
-	if x.r.ProtoMajor == 2 {
+	if x.onStandard() {
 		w.stall = newWatchdog(x.p.timeouts.Idle, func() { w.controller().SetWriteDeadline(past()) })
 	}
 }
+
+// onStandard reports whether net/http serves the request.
+func (x *exchange) onStandard() bool { return x.r.ProtoMajor == 2 && x.c.http2.Load() == nil }
 
 // controller is made at its first use: most requests need none.
 func (w *recorder) controller() *http.ResponseController {
@@ -46,16 +51,40 @@ func (w *recorder) controller() *http.ResponseController {
 // Unwrap lets http.ResponseController reach what is below.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// A headerAdopter is a server's ResponseWriter that takes a map as its own.
+type headerAdopter interface{ SetHeader(http.Header) }
+
+// releaseHeader takes the headers back from the server, which looks for trailers in
+// them once the handler has returned; false if there are some.
+func (w *recorder) releaseHeader() bool {
+	if w.trailers {
+		return false
+	}
+	if w.adopted != nil {
+		w.adopted.SetHeader(nil)
+	}
+	return true
+}
+
 // setHeader makes h the headers of the answer: as they are, if the server can take
 // them so.
 func (w *recorder) setHeader(h http.Header) {
-	if adopter, ok := w.ResponseWriter.(interface{ SetHeader(http.Header) }); ok {
+	if adopter, ok := w.ResponseWriter.(headerAdopter); ok {
 		adopter.SetHeader(h)
+		w.adopted = adopter
 		return
 	}
 	own := w.Header()
 	for name, values := range h {
 		own[name] = values
+	}
+}
+
+// keepRequest tells a server that recycles requests that this one is not to be: what
+// was sent to a target may still be read.
+func (w *recorder) keepRequest() {
+	if keeper, ok := w.ResponseWriter.(interface{ Keep() }); ok {
+		keeper.Keep()
 	}
 }
 

@@ -10,15 +10,17 @@ import (
 	"time"
 
 	"github.com/postern-lb/postern/internal/http1"
+	"github.com/postern-lb/postern/internal/http2"
 )
 
 // A serving is what answers the requests of connections whose handshake is over:
-// the engine of package http1, and net/http for HTTP/2 with the queue of
-// connections that feeds it.
+// the engines of packages http1 and http2, and net/http with the queue of
+// connections that feeds it where that is chosen for HTTP/2.
 type serving struct {
 	settings serverSettings
 	http1    *http1.Server
-	http2    *http.Server
+	http2    *http2.Server
+	standard *http.Server // HTTP2Standard only
 	feed     *feed
 	done     chan struct{}
 }
@@ -28,10 +30,21 @@ type serverSettings struct {
 	idle           time.Duration
 	requestHeaders time.Duration
 	http2          bool
+	engine         HTTP2Engine
 }
 
+// An HTTP2Engine is what serves HTTP/2 to clients.
+type HTTP2Engine string
+
+// The engines: that of package http2, and net/http's server, which is slower and is
+// there to fall back on.
 const (
-	// maxHeaderBytes is where net/http itself stops reading an HTTP/2 request. It
+	HTTP2Postern  HTTP2Engine = "postern"
+	HTTP2Standard HTTP2Engine = "standard"
+)
+
+const (
+	// maxHeaderBytes is where the server itself stops reading an HTTP/2 request. It
 	// lies above ALB's 64 K so that one a little over still gets ALB's page.
 	maxHeaderBytes = 96 << 10
 	// maxStreams is ALB's number of parallel requests per HTTP/2 connection.
@@ -42,7 +55,10 @@ const (
 )
 
 func newServing(l *Listener, s serverSettings) *serving {
-	return &serving{settings: s, http1: l.newHTTP1(s), http2: l.newHTTP2(s), feed: newFeed(), done: make(chan struct{})}
+	return &serving{
+		settings: s, http1: l.newHTTP1(s), http2: l.newHTTP2(s), standard: l.newStandard(s),
+		feed: newFeed(), done: make(chan struct{}),
+	}
 }
 
 func (l *Listener) newHTTP1(s serverSettings) *http1.Server {
@@ -59,7 +75,21 @@ func (l *Listener) newHTTP1(s serverSettings) *http1.Server {
 	}
 }
 
-func (l *Listener) newHTTP2(s serverSettings) *http.Server {
+func (l *Listener) newHTTP2(s serverSettings) *http2.Server {
+	return &http2.Server{
+		Handler:       http.HandlerFunc(l.serveHTTP),
+		Malformed:     http.HandlerFunc(l.serveMalformed),
+		Limits:        http2.Limits{Streams: maxStreams, HeaderList: maxHeaderBytes},
+		HeaderTimeout: s.requestHeaders,
+		IdleTimeout:   s.idle,
+		WriteTimeout:  s.idle,
+		State:         l.connState,
+		Recycle:       true,
+		Log:           l.logger,
+	}
+}
+
+func (l *Listener) newStandard(s serverSettings) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
 	return &http.Server{
@@ -85,17 +115,26 @@ type connKey struct{}
 func (s *serving) start() {
 	go func() {
 		defer close(s.done)
-		s.http2.Serve(s.feed) // returns ErrServerClosed, or the feed's end
+		s.standard.Serve(s.feed) // returns ErrServerClosed, or the feed's end
 	}()
 }
 
-// serve answers the requests of c until it is over, or hands it to net/http if it
-// speaks HTTP/2. It reports false if the listener is closing.
+// serve answers the requests of c until it is over, or hands it to net/http if that
+// is to serve HTTP/2. It reports false if the listener is closing.
 func (s *serving) serve(c *conn, nc net.Conn) bool {
-	if c.isHTTP2() {
+	ctx := context.WithValue(context.Background(), connKey{}, c)
+	switch {
+	case !c.isHTTP2():
+		s.http1.ServeConn(ctx, nc)
+	case s.settings.engine == HTTP2Standard:
 		return s.feed.put(nc)
+	default:
+		c.http2.Store(s.http2)
+		if c.condemned.Load() { // by somebody who did not see the server
+			c.raw.Close()
+		}
+		s.http2.ServeConn(ctx, nc)
 	}
-	s.http1.ServeConn(context.WithValue(context.Background(), connKey{}, c), nc)
 	return true
 }
 
@@ -107,8 +146,13 @@ func (s *serving) shutdown(ctx context.Context) {
 			s.http1.Close()
 		}
 	})
-	if err := s.http2.Shutdown(ctx); err != nil && errors.Is(err, ctx.Err()) {
-		s.http2.Close()
+	wg.Go(func() {
+		if s.http2.Shutdown(ctx) != nil {
+			s.http2.Close()
+		}
+	})
+	if err := s.standard.Shutdown(ctx); err != nil && errors.Is(err, ctx.Err()) {
+		s.standard.Close()
 	}
 	wg.Wait()
 	s.feed.Close()
@@ -119,6 +163,7 @@ func (s *serving) shutdown(ctx context.Context) {
 func (s *serving) close() {
 	s.http1.Close()
 	s.http2.Close()
+	s.standard.Close()
 	s.feed.Close()
 	<-s.done
 }

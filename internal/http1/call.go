@@ -89,7 +89,7 @@ func (c *Call) dropHead() {
 
 // watch makes the end of the request's context break the call.
 func (c *Call) watch() {
-	if rc, ok := c.ctx.(*requestContext); ok && rc.attach(c) {
+	if s, ok := c.ctx.(slot); ok && s.Attach(c) {
 		return
 	}
 	if c.ctx.Done() != nil {
@@ -99,8 +99,8 @@ func (c *Call) watch() {
 
 // unwatch ends that, and reports whether the context had not ended.
 func (c *Call) unwatch() bool {
-	if rc, ok := c.ctx.(*requestContext); ok {
-		rc.detach(c)
+	if s, ok := c.ctx.(slot); ok {
+		s.Detach(c)
 	}
 	if c.stop != nil && !c.stop() {
 		c.stale = true

@@ -13,12 +13,13 @@ import (
 //
 // Functions for AfterFunc are found by package context (see context.AfterFunc).
 type requestContext struct {
-	mu    sync.Mutex
-	conn  *conn            // guarded by mu, and fixed while the request is being served
-	done  chan struct{}    // guarded by mu; nil until asked for
-	err   error            // guarded by mu; set once
-	call  *Call            // guarded by mu: the call to break when the context ends
-	after map[*func()]bool // guarded by mu: what to start then
+	mu     sync.Mutex
+	conn   *conn            // guarded by mu, and fixed while the request is being served
+	done   chan struct{}    // guarded by mu; nil until asked for
+	err    error            // guarded by mu; set once
+	call   canceler         // guarded by mu: the call to break when the context ends
+	broken chan struct{}    // guarded by mu: closed when the call has been broken; nil if it has not
+	after  map[*func()]bool // guarded by mu: what to start then
 }
 
 var _ context.Context = (*requestContext)(nil)
@@ -76,10 +77,22 @@ func (c *requestContext) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
-// attach makes the end of the context break a call; false if it has ended. There is
+// A canceler is a call as contexts see it.
+type canceler interface{ Cancel(cause error) }
+
+// A slot is a context that a call can be entered in, which costs less than AfterFunc: that of
+// a request to a server of this package or of package http2.
+type slot interface {
+	Attach(call interface{ Cancel(cause error) }) (attached bool)
+	Detach(call interface{ Cancel(cause error) })
+}
+
+var _ slot = (*requestContext)(nil)
+
+// Attach makes the end of the context break a call; false if it has ended. There is
 // one slot: a handler that sends several requests at a time gets AfterFunc for the
 // others.
-func (c *requestContext) attach(call *Call) (attached bool) {
+func (c *requestContext) Attach(call interface{ Cancel(cause error) }) (attached bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.call != nil || c.err != nil {
@@ -89,20 +102,23 @@ func (c *requestContext) attach(call *Call) (attached bool) {
 	return true
 }
 
-// detach takes the call out. Once it has returned, the context does nothing to it
+// Detach takes the call out. Once it has returned, the context does nothing to it
 // any more.
-func (c *requestContext) detach(call *Call) {
+func (c *requestContext) Detach(call interface{ Cancel(cause error) }) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	broken := c.broken
 	if c.call == call {
 		c.call = nil
+	}
+	c.mu.Unlock()
+	if broken != nil {
+		<-broken
 	}
 }
 
 // cancel ends the context.
 func (c *requestContext) cancel() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.end()
 }
 
@@ -110,29 +126,38 @@ func (c *requestContext) cancel() {
 // outside may come too late.
 func (c *requestContext) cancelOf(conn *conn) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.conn == conn {
-		c.end()
+	if c.conn != conn {
+		c.mu.Unlock()
+		return
 	}
+	c.end()
 }
 
-// end is cancel; the caller holds mu. The call is broken under the lock, so that
-// detach waits for it.
+// end is cancel; the caller holds mu, which is released. The call is broken without it,
+// because that may end contexts derived from this one, which then ask for it.
 func (c *requestContext) end() {
 	if c.err != nil {
+		c.mu.Unlock()
 		return
 	}
 	c.err = context.Canceled
 	if c.done != nil {
 		close(c.done)
 	}
-	if c.call != nil {
-		c.call.Cancel(context.Canceled)
-	}
 	for f := range c.after {
 		go (*f)()
 	}
 	c.after = nil
+	call := c.call
+	if call == nil {
+		c.mu.Unlock()
+		return
+	}
+	broken := make(chan struct{})
+	c.broken = broken
+	c.mu.Unlock()
+	defer close(broken)
+	call.Cancel(context.Canceled)
 }
 
 // renew makes the context that of another request, or of none. The old one's has to
@@ -141,5 +166,5 @@ func (c *requestContext) renew(conn *conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.conn = conn
-	c.done, c.err, c.call, c.after = nil, nil, nil, nil
+	c.done, c.err, c.call, c.broken, c.after = nil, nil, nil, nil, nil
 }

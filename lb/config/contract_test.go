@@ -83,7 +83,7 @@ func contractFile(folder string) *config.File {
 			},
 			ProxyProtocol:  config.ProxyProtocol{Mode: "off", HeaderTimeout: 3 * time.Second},
 			Timeouts:       config.Timeouts{ClientHello: 5 * time.Second, Handshake: 10 * time.Second, RequestHeaders: 20 * time.Second},
-			MaxConnections: 50_000,
+			MaxConnections: 50_000, HTTP2Engine: "postern",
 			Rules: []config.Rule{
 				{
 					Priority:   10,

@@ -44,6 +44,7 @@ func (l *Listener) setDefaults() {
 	l.ProxyProtocol.Mode = ProxyOff
 	l.Timeouts.setDefaults()
 	l.MaxConnections = DefaultMaxConnections
+	l.HTTP2Engine = HTTP2Postern
 	l.Attributes.ServerHeaderEnabled = true
 }
 

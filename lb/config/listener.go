@@ -24,7 +24,9 @@ type Listener struct {
 	MaxConnections int `yaml:"max_connections" range:"1..1000000"`
 	// MaxHandshakes bounds the TLS handshakes under way at one time; 0 means as
 	// many as suit the processors.
-	MaxHandshakes  int                `yaml:"max_handshakes" range:"0..1000000"`
+	MaxHandshakes int `yaml:"max_handshakes" range:"0..1000000"`
+	// HTTP2Engine is what speaks HTTP/2 with clients.
+	HTTP2Engine    HTTP2Engine        `yaml:"http2_engine"`
 	Rules          []Rule             `yaml:"rules"`
 	DefaultActions []Action           `yaml:"default_actions,required,filled"`
 	Attributes     ListenerAttributes `yaml:",inline"`
@@ -42,6 +44,17 @@ const (
 func (ListenerProtocol) values() []string {
 	return []string{string(ListenerHTTP), string(ListenerHTTPS)}
 }
+
+// HTTP2Engine is what speaks HTTP/2 with clients.
+type HTTP2Engine string
+
+// The engines: Postern's own, and that of Go's standard library to fall back on.
+const (
+	HTTP2Postern  HTTP2Engine = "postern"
+	HTTP2Standard HTTP2Engine = "standard"
+)
+
+func (HTTP2Engine) values() []string { return []string{string(HTTP2Postern), string(HTTP2Standard)} }
 
 // Certificate names the two PEM files of a server certificate.
 type Certificate struct {

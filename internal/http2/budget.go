@@ -1,0 +1,33 @@
+package http2
+
+import "time"
+
+// A budget is an allowance that is used up by what a client should do seldom, and
+// filled by what it is there for, and slowly by time.
+type budget struct {
+	left, full int
+	perSecond  int
+	filled     time.Time // when time was last counted
+}
+
+func newBudget(full, perSecond int, now time.Time) budget {
+	return budget{full, full, perSecond, now}
+}
+
+// earn adds to the budget, up to its full size.
+func (b *budget) earn(n int) { b.left = min(b.left+n, b.full) }
+
+// spend takes n and reports whether there was as much. The clock is looked at
+// only when there was not.
+func (b *budget) spend(n int) bool {
+	if b.left < n {
+		now := time.Now()
+		b.earn(int(min(now.Sub(b.filled).Seconds(), 3600) * float64(b.perSecond)))
+		b.filled = now
+	}
+	if b.left < n {
+		return false
+	}
+	b.left -= n
+	return true
+}

@@ -1,0 +1,474 @@
+package http2
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	xhttp2 "golang.org/x/net/http2"
+)
+
+func TestMalformedRequests(t *testing.T) {
+	method, scheme, authority, path := []string{":method", "GET"}, []string{":scheme", "https"}, []string{":authority", "a"}, []string{":path", "/"}
+	join := func(parts ...[]string) (all []string) {
+		for _, p := range parts {
+			all = append(all, p...)
+		}
+		return all
+	}
+	good := join(method, scheme, authority, path)
+	for _, tt := range []struct {
+		name  string
+		pairs []string
+		ok    bool
+	}{
+		{"good", good, true},
+		{"host in place of :authority", join(method, scheme, path, []string{"host", "a"}), true},
+		{"host like :authority", join(good, []string{"host", "A"}), true},
+		{"another host", join(good, []string{"host", "b"}), false},
+		{"two hosts", join(method, scheme, path, []string{"host", "a", "host", "a"}), false},
+		{"userinfo", join(method, scheme, path, []string{":authority", "u@a"}), false},
+		{"control character in :authority", join(method, scheme, path, []string{":authority", "a b"}), false},
+		{"no method", join(scheme, authority, path), false},
+		{"no scheme", join(method, authority, path), false},
+		{"no path", join(method, scheme, authority), false},
+		{"empty path", join(method, scheme, authority, []string{":path", ""}), false},
+		{"relative path", join(method, scheme, authority, []string{":path", "a"}), false},
+		{"absolute target", join(method, scheme, authority, []string{":path", "https://a/"}), false},
+		{"asterisk", join([]string{":method", "OPTIONS"}, scheme, authority, []string{":path", "*"}), true},
+		{"asterisk for GET", join(method, scheme, authority, []string{":path", "*"}), false},
+		{"space in the path", join(method, scheme, authority, []string{":path", "/a b"}), false},
+		{"bad escape", join(method, scheme, authority, []string{":path", "/%zz"}), false},
+		{"another scheme", join(method, []string{":scheme", "ftp"}, authority, path), false},
+		{"two methods", join(method, good), false},
+		{"bad method", join([]string{":method", "G T"}, scheme, authority, path), false},
+		{"status", join(good, []string{":status", "200"}), false},
+		{"protocol", join(good, []string{":protocol", "websocket"}), false},
+		{"pseudo-header after a header", join(method, scheme, authority, []string{"x", "y"}, path), false},
+		{"upper case", join(good, []string{"X-A", "b"}), false},
+		{"empty name", join(good, []string{"", "b"}), false},
+		{"space in a name", join(good, []string{"a b", "b"}), false},
+		{"colon in a name", join(good, []string{"a:b", "b"}), false},
+		{"CR in a value", join(good, []string{"a", "b\rc"}), false},
+		{"LF in a value", join(good, []string{"a", "b\nc"}), false},
+		{"NUL in a value", join(good, []string{"a", "b\x00c"}), false},
+		{"space before a value", join(good, []string{"a", " b"}), false},
+		{"space after a value", join(good, []string{"a", "b "}), false},
+		{"connection", join(good, []string{"connection", "close"}), false},
+		{"keep-alive", join(good, []string{"keep-alive", "1"}), false},
+		{"transfer-encoding", join(good, []string{"transfer-encoding", "chunked"}), false},
+		{"upgrade", join(good, []string{"upgrade", "h2c"}), false},
+		{"proxy-connection", join(good, []string{"proxy-connection", "close"}), false},
+		{"te trailers", join(good, []string{"te", "trailers"}), true},
+		{"te", join(good, []string{"te", "gzip"}), false},
+		{"length of nothing", join(good, []string{"content-length", "0"}), true},
+		{"length without a body", join(good, []string{"content-length", "1"}), false},
+		{"two lengths", join(good, []string{"content-length", "0", "content-length", "0"}), false},
+		{"signed length", join(good, []string{"content-length", "+0"}), false},
+		{"CONNECT", join([]string{":method", "CONNECT"}, authority), true},
+		{"CONNECT with a path", join([]string{":method", "CONNECT"}, authority, path), false},
+		{"CONNECT to nowhere", []string{":method", "CONNECT"}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			called := false
+			s := &Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called = true })}
+			c := dial(t, s)
+			if id := c.open(true, tt.pairs); tt.ok {
+				c.wantStatus(id, "200")
+			} else {
+				c.wantReset(id, codeProtocol)
+			}
+			c.wantStatus(c.open(true, good), "200")
+			c.close()
+
+			if tt.ok {
+				return
+			}
+			called = false
+			s = &Server{Handler: s.Handler, Malformed: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.WriteHeader(http.StatusBadRequest)
+				io.WriteString(w, r.URL.Path)
+			})}
+			c = dial(t, s)
+			defer c.close()
+			id := c.open(true, tt.pairs)
+			c.wantStatus(id, "400")
+			c.wantReset(id, codeProtocol)
+			if called {
+				t.Error("the handler saw the request")
+			}
+		})
+	}
+}
+
+func TestRequestLooksLikeNetHTTPs(t *testing.T) {
+	c := dial(t, &Server{
+		Context: func(ctx context.Context, nc net.Conn) context.Context { return context.WithValue(ctx, "key", "value") },
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			fmt.Fprintln(w, r.Method, r.Proto, r.ProtoMajor, r.ProtoMinor, r.Host, r.RequestURI, r.URL.Path, r.URL.RawQuery, r.ContentLength, r.Header, r.Trailer,
+				string(body), err, r.Context().Value("key"), r.RemoteAddr)
+		})})
+	defer c.close()
+	id := c.open(false, post("cookie", "a=b", "cookie", "c=d", "x-a", "1", "x-a", "2", "trailer", "X-T, Content-Length", "expect", "100-continue"))
+	c.wantStatus(id, "100")
+	c.framer.WriteData(id, false, []byte("body"))
+	c.framer.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: id, BlockFragment: c.encode("x-t", "t", "x-u", "u"), EndStream: true, EndHeaders: true})
+	want := "POST HTTP/2.0 2 0 a.example / /  -1 map[Cookie:[a=b; c=d] X-A:[1 2]] map[X-T:[t] X-U:[u]] body <nil> value pipe\n"
+	if got := c.body(id); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// Bytes go both ways at once.
+func TestStreamsBothWays(t *testing.T) {
+	c := dial(t, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).Flush()
+		b := make([]byte, 100)
+		for {
+			n, err := r.Body.Read(b)
+			if err != nil {
+				return
+			}
+			w.Write(bytes.ToUpper(b[:n]))
+			w.(http.Flusher).Flush()
+		}
+	})})
+	defer c.close()
+	id := c.open(false, post())
+	c.wantStatus(id, "200")
+	for _, word := range []string{"a", "bc", "def"} {
+		c.framer.WriteData(id, false, []byte(word))
+		f := c.await("DATA", func(f sent) bool { return f.kind == frameData })
+		if string(f.payload) != strings.ToUpper(word) {
+			t.Errorf("sent %q, got %q", word, f.payload)
+		}
+	}
+	c.framer.WriteData(id, true, nil)
+	c.body(id)
+}
+
+func TestHandlerIsTold(t *testing.T) {
+	for name, end := range map[string]func(c *rawClient, id uint32){
+		"reset":  func(c *rawClient, id uint32) { c.framer.WriteRSTStream(id, xhttp2.ErrCodeCancel) },
+		"closed": func(c *rawClient, _ uint32) { c.nc.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			errs := make(chan error, 3)
+			entered := make(chan bool)
+			c := dial(t, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				after := make(chan bool)
+				context.AfterFunc(r.Context(), func() { close(after) })
+				derived, cancel := context.WithCancel(r.Context())
+				defer cancel()
+				entered <- true
+				_, err := r.Body.Read(make([]byte, 1))
+				errs <- err
+				<-after
+				<-derived.Done()
+				errs <- r.Context().Err()
+				_, err = w.Write(make([]byte, 1<<20))
+				errs <- err
+			})})
+			id := c.open(false, post())
+			<-entered
+			end(c, id)
+			err := <-errs
+			if reset := (*ResetError)(nil); (name == "reset") != errors.As(err, &reset) || err == nil || err == io.EOF {
+				t.Errorf("reading: %v", err)
+			}
+			if err := <-errs; err != context.Canceled {
+				t.Errorf("context: %v", err)
+			}
+			if err := <-errs; err == nil {
+				t.Error("writing: no error")
+			}
+			c.close()
+		})
+	}
+}
+
+func TestAborts(t *testing.T) {
+	for name, handler := range map[string]http.HandlerFunc{
+		"abort": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"too short": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "5")
+			w.Write([]byte("x"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := dial(t, &Server{Handler: handler})
+			defer c.close()
+			id := c.open(true, get())
+			f := c.await("a reset", func(f sent) bool {
+				return f.kind == frameRSTStream || f.flags&flagEndStream != 0 && f.kind == frameData
+			})
+			if f.stream != id || f.kind != frameRSTStream || f.code != codeInternal {
+				t.Errorf("got %+v", f)
+			}
+		})
+	}
+}
+
+// A window may become negative, and DATA goes on only when it is positive again.
+func TestNegativeWindow(t *testing.T) {
+	c := dial(t, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, 1000)) })})
+	defer c.close()
+	c.framer.WriteSettings(xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 100})
+	id := c.open(true, get())
+	data := func() int {
+		f := c.await("DATA", func(f sent) bool { return f.kind == frameData && f.stream == id })
+		return len(f.payload)
+	}
+	if n := data(); n != 100 {
+		t.Fatalf("got %d bytes, want 100", n)
+	}
+	c.framer.WriteSettings(xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 40}) // the window is -60
+	c.framer.WriteWindowUpdate(id, 60)
+	c.ping()
+	if n := len(c.frames); n > 0 {
+		t.Errorf("%d frames came with a window of 0", n)
+	}
+	c.framer.WriteWindowUpdate(id, 1)
+	if n := data(); n != 1 {
+		t.Errorf("got %d bytes, want 1", n)
+	}
+	c.framer.WriteSettings(xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 1 << 20})
+	if n := data(); n != 899 {
+		t.Errorf("got %d bytes, want the rest", n)
+	}
+}
+
+// With the connection's window short, the most urgent stream goes first, and equals
+// take turns.
+func TestPriorities(t *testing.T) {
+	c := dial(t, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, 200_000)) })})
+	defer c.close()
+	c.framer.WriteSettings(xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 1 << 20})
+	filler := c.open(true, get())
+	for got := 0; got < initialWindow; {
+		got += len(c.await("DATA", func(f sent) bool { return f.kind == frameData && f.stream == filler }).payload)
+	}
+	low, same, high, updated := c.open(true, get("priority", "u=6")), c.open(true, get("priority", "u=6, i")), c.open(true, get("priority", "u=1")), c.open(true, get("priority", "u=7"))
+	for range []uint32{low, same, high, updated} {
+		c.await("headers", func(f sent) bool { return f.kind == frameHeaders })
+	}
+	c.framer.WriteRSTStream(filler, xhttp2.ErrCodeCancel)
+	c.framer.WriteRawFrame(framePriorityUpdate, 0, 0, []byte{0, 0, 0, byte(updated), 'u', '=', '0'})
+	c.ping()
+	next := func() map[uint32]int {
+		got := make(map[uint32]int)
+		c.framer.WriteWindowUpdate(0, 100_000)
+		for total := 0; total < 100_000; {
+			f := c.await("DATA", func(f sent) bool { return f.kind == frameData })
+			got[f.stream] += len(f.payload)
+			total += len(f.payload)
+		}
+		return got
+	}
+	for _, want := range []uint32{updated, high} {
+		if got := next(); got[want] != 100_000 {
+			t.Errorf("got %v, want stream %d alone", got, want)
+		}
+		c.framer.WriteRSTStream(want, xhttp2.ErrCodeCancel)
+	}
+	if got := next(); got[low] < 40_000 || got[same] < 40_000 {
+		t.Errorf("got %v, want equal shares of %d and %d", got, low, same)
+	}
+}
+
+// The encoder must not be shared with what SETTINGS change: net/http's server had a
+// race there (GO-2026-6617). This is for the race detector.
+func TestSettingsWhileResponding(t *testing.T) {
+	c := dial(t, &Server{Handler: echo(), Limits: Limits{IdleFrames: 1 << 20}})
+	defer c.close()
+	for i := range 200 {
+		id := c.open(true, get())
+		c.framer.WriteSettings(xhttp2.Setting{ID: xhttp2.SettingHeaderTableSize, Val: uint32(i * 100)}, xhttp2.Setting{ID: xhttp2.SettingMaxFrameSize, Val: 1<<14 + uint32(i)})
+		c.wantStatus(id, "200")
+	}
+}
+
+func TestConnectionCloseIsGraceful(t *testing.T) {
+	c := dial(t, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("last") != "" {
+			w.Header().Set("Connection", "close")
+		}
+	})})
+	c.open(true, get("last", "yes"))
+	if f := c.wantGoAway(codeNo); f.last != maxStreamID {
+		t.Errorf("GOAWAY names stream %d at first", f.last)
+	}
+	f := c.await("PING", func(f sent) bool { return f.kind == framePing })
+	late := c.open(true, get()) // was on its way
+	c.wantStatus(late, "200")
+	c.framer.WritePing(true, [8]byte(f.payload))
+	if f := c.wantGoAway(codeNo); f.last != late {
+		t.Errorf("GOAWAY names stream %d, want %d", f.last, late)
+	}
+	c.wantEnd()
+	c.close()
+}
+
+func TestShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		var states []http.ConnState
+		s := &Server{Handler: g, State: func(_ net.Conn, state http.ConnState) { states = append(states, state) }}
+		idle := dial(t, s)
+		idle.ping()
+		busy := dial(t, s)
+		id := busy.open(true, get())
+		<-g.entered
+		done := make(chan error)
+		go func() { done <- s.Shutdown(context.Background()) }()
+		idle.wantGoAway(codeNo)
+		idle.wantEnd()
+		busy.wantGoAway(codeNo)
+		time.Sleep(2 * goodbyeWait)
+		busy.open(true, get()) // too late
+		synctest.Wait()
+		close(g.open)
+		busy.wantStatus(id, "200")
+		busy.wantEnd()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if len(g.entered) > 0 {
+			t.Error("a request was taken after the last GOAWAY")
+		}
+		late := dial(t, s)
+		late.wantEnd()
+		for _, c := range []*rawClient{idle, busy, late} {
+			c.close()
+		}
+		if got := fmt.Sprint(states[:2], states[len(states)-3:]); got != "[new new] [closed new closed]" {
+			t.Errorf("states %v", states)
+		}
+	})
+}
+
+func TestShutdownGivesUp(t *testing.T) {
+	g := newGate()
+	s := &Server{Handler: g}
+	c := dial(t, s)
+	c.open(true, get())
+	<-g.entered
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Shutdown(ctx); err != context.Canceled {
+		t.Errorf("got %v", err)
+	}
+	s.Close()
+	c.wantEnd()
+	close(g.open)
+	c.close()
+}
+
+// Retire tells the client at once, answers what is in flight, and no more.
+func TestRetire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		conns := make(chan net.Conn, 4)
+		s := &Server{Handler: g, State: func(nc net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				conns <- nc
+			}
+		}}
+		quick, stuck := dial(t, s), dial(t, s)
+		first, second := quick.open(true, get()), stuck.open(true, get())
+		<-g.entered
+		<-g.entered
+		began := time.Now()
+		var wg sync.WaitGroup
+		for range 2 {
+			nc := <-conns
+			for range 10 {
+				wg.Go(func() { s.Retire(nc, 5*time.Second) })
+			}
+		}
+		wg.Wait()
+		if f := quick.wantGoAway(codeNo); f.last != first {
+			t.Errorf("GOAWAY names %d", f.last)
+		}
+		stuck.wantGoAway(codeNo)
+		quick.open(true, get())
+		synctest.Wait()
+		if len(g.entered) > 0 {
+			t.Error("a request was taken after GOAWAY")
+		}
+		stuck.wantEnd()
+		if took := time.Since(began); took != 5*time.Second {
+			t.Errorf("cut after %v", took)
+		}
+		close(g.open)
+		quick.close()
+		stuck.close()
+		_ = second
+	})
+}
+
+func TestUploadBeyondTheWindows(t *testing.T) {
+	client, addr := serve(t, &Server{Limits: Limits{StreamWindow: 1, ConnWindow: 1}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{r.Body}, make([]byte, 700))
+		fmt.Fprint(w, n, err)
+	})})
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			res, err := client.Post("http://"+addr, "", strings.NewReader(strings.Repeat("x", 300_000)))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer res.Body.Close()
+			if body, _ := io.ReadAll(res.Body); string(body) != "300000 <nil>" {
+				t.Errorf("got %q", body)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Bodies that nobody reads give their part of the connection's window back.
+func TestUnreadBodies(t *testing.T) {
+	client, addr := serve(t, &Server{Limits: Limits{ConnWindow: initialWindow}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})})
+	for range 50 {
+		res, err := client.Post("http://"+addr, "", strings.NewReader(strings.Repeat("x", 50_000)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+	}
+}
+
+// derivingCall cancels a context that was derived from the request's, as a call that
+// is still dialling does.
+type derivingCall struct{ cancel context.CancelFunc }
+
+func (c derivingCall) Cancel(error) { c.cancel() }
+
+func TestContextBreaksACall(t *testing.T) {
+	var c requestContext
+	c.renew(context.Background())
+	derived, cancel := context.WithCancel(&c)
+	call := derivingCall{cancel}
+	if !c.Attach(&call) || c.Attach(&call) {
+		t.Error("there is room for one call")
+	}
+	c.cancel(context.Canceled)
+	<-derived.Done()
+	c.Detach(&call)
+	if c.Attach(&call) {
+		t.Error("the context has ended")
+	}
+}
