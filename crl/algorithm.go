@@ -10,7 +10,6 @@ import (
 	encodingasn1 "encoding/asn1"
 	"errors"
 	"fmt"
-	"runtime"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -148,20 +147,7 @@ func readHash(s *cryptobyte.String) (crypto.Hash, bool) {
 	return 0, false
 }
 
-// sum hashes the signed part, a piece at a time for the reason that walk gives.
-func (a algorithm) sum(signed []byte) []byte {
-	const piece = 256 << 10
-	h := a.hash.New()
-	for len(signed) > piece {
-		h.Write(signed[:piece])
-		signed = signed[piece:]
-		runtime.Gosched()
-	}
-	h.Write(signed)
-	return h.Sum(nil)
-}
-
-// verify checks a signature over a digest that sum made.
+// verify checks a signature over a digest of the signed part.
 func (a algorithm) verify(key crypto.PublicKey, digest, signature []byte) error {
 	switch key := key.(type) {
 	case *rsa.PublicKey:

@@ -3,6 +3,7 @@ package crl_test
 import (
 	"crypto/x509"
 	"encoding/binary"
+	"fmt"
 	"math/big"
 	mathrand "math/rand/v2"
 	"runtime"
@@ -42,54 +43,60 @@ func bigSerials(entries []byte) []*big.Int {
 	return all
 }
 
-// BenchmarkStatus is one look-up in a list of a million, with serials all over the
-// index so that it is not in the processor's caches. It leaves out what a
-// handshake does around it.
+// benchSizes are the lists that are measured, in entries.
+var benchSizes = []int{10_000, million}
+
+// BenchmarkStatus is one look-up, with serials all over the index so that a big one is
+// not in the processor's caches. It leaves out what a handshake does around it.
 func BenchmarkStatus(b *testing.B) {
-	root := pki.NewRoot("root")
-	entries := bigEntries(million)
-	set := newSet(b, certs(root), draft{ca: root, entries: entries}.der())
-	hits := bigSerials(entries)
-	var misses []*big.Int
-	for _, n := range hits {
-		misses = append(misses, new(big.Int).Xor(n, big.NewInt(1<<40)))
-	}
-	for _, bench := range []struct {
-		name    string
-		serials []*big.Int
-		want    crl.Status
-	}{{"hit", hits, crl.Revoked}, {"miss", misses, crl.Good}} {
-		b.Run(bench.name, func(b *testing.B) {
-			cert := &x509.Certificate{}
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				cert.SerialNumber = bench.serials[i%len(bench.serials)]
-				if set.Status(cert, root.Cert).Status != bench.want {
-					b.Fatalf("serial %X", cert.SerialNumber)
+	for _, size := range benchSizes {
+		root := pki.NewRoot("root")
+		entries := bigEntries(size)
+		set := newSet(b, certs(root), draft{ca: root, entries: entries}.der())
+		hits := bigSerials(entries)
+		var misses []*big.Int
+		for _, n := range hits {
+			misses = append(misses, new(big.Int).Xor(n, big.NewInt(1<<40)))
+		}
+		for _, bench := range []struct {
+			name    string
+			serials []*big.Int
+			want    crl.Status
+		}{{"hit", hits, crl.Revoked}, {"miss", misses, crl.Good}} {
+			b.Run(fmt.Sprintf("entries=%d/answer=%s", size, bench.name), func(b *testing.B) {
+				cert := &x509.Certificate{}
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					cert.SerialNumber = bench.serials[i%len(bench.serials)]
+					if set.Status(cert, root.Cert).Status != bench.want {
+						b.Fatalf("serial %X", cert.SerialNumber)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 }
 
-// BenchmarkParse reads a list of a million entries, and reports what the index
-// takes for each and how far the heap grew meanwhile at most, without the file.
+// BenchmarkParse reads a list, and reports what the index takes for each entry and
+// how far the heap grew meanwhile at most, without the file.
 func BenchmarkParse(b *testing.B) {
-	der := bigList(pki.NewRoot("root"), million)
-	for _, bench := range []struct {
-		name string
-		data []byte
-	}{{"DER", der}, {"PEM", pki.CRLPEM(der)}} {
-		b.Run(bench.name, func(b *testing.B) {
-			b.SetBytes(int64(len(bench.data)))
-			b.ReportAllocs()
-			var list *crl.List
-			for b.Loop() {
-				list = parse(b, bench.data)
-			}
-			b.ReportMetric(float64(list.IndexBytes())/million, "index-bytes/entry")
-			b.ReportMetric(float64(peak(func() { parse(b, bench.data) }))/1e6, "peak-MB")
-		})
+	for _, size := range benchSizes {
+		der := bigList(pki.NewRoot("root"), size)
+		for _, bench := range []struct {
+			name string
+			data []byte
+		}{{"DER", der}, {"PEM", pki.CRLPEM(der)}} {
+			b.Run(fmt.Sprintf("entries=%d/form=%s", size, bench.name), func(b *testing.B) {
+				b.SetBytes(int64(len(bench.data)))
+				b.ReportAllocs()
+				var list *crl.List
+				for b.Loop() {
+					list = parse(b, bench.data)
+				}
+				b.ReportMetric(float64(list.IndexBytes())/float64(size), "index-bytes/entry")
+				b.ReportMetric(float64(peak(func() { parse(b, bench.data) }))/1e6, "peak-MB")
+			})
+		}
 	}
 }
 

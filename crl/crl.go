@@ -1,6 +1,6 @@
 // Package crl answers one question: has this certificate been revoked?
 //
-// [Parse] turns a file into a [List]; [NewSet] checks each list's signature
+// [Read] turns a file into a [List]; [NewSet] checks each list's signature
 // against the CAs of a trust store and makes a [Set] of them. A Set never
 // changes: to replace a list, build another Set. Lookups therefore take no lock,
 // and a reload cannot be seen half done.

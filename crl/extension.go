@@ -123,21 +123,22 @@ func readExtension(list *cryptobyte.String) (extension, bool) {
 }
 
 // extensions reads crlExtensions (RFC 5280, 5.2), if they are there.
-func (p *parser) extensions(tbs *cryptobyte.String) error {
-	start := *tbs
-	var list cryptobyte.String
-	var present bool
-	if !tbs.ReadOptionalASN1(&list, &present, asn1.Tag(0).ContextSpecific().Constructed()) {
-		return p.fault(start, "malformed extensions")
-	}
-	if !present {
+func (p *parser) extensions(end int) error {
+	tag := asn1.Tag(0).ContextSpecific().Constructed()
+	if p.peek(end) != tag {
 		return nil
 	}
+	start := p.offset()
+	element, ok := p.element(tag, end)
+	var list cryptobyte.String
+	if !ok || !element.ReadASN1(&list, tag) {
+		return fault(start, "malformed extensions")
+	}
 	if p.list.version < 2 {
-		return p.fault(start, "%v", errVersion1)
+		return fault(start, "%v", errVersion1)
 	}
 	if err := readExtensions(list, p.extension); err != nil {
-		return fmt.Errorf("byte %d: list extensions: %w", p.offset(start), err)
+		return fault(start, "list extensions: %v", err)
 	}
 	return nil
 }

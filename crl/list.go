@@ -26,6 +26,9 @@ type List struct {
 	signature []byte
 }
 
+// Size returns how many bytes the file had.
+func (l *List) Size() int { return l.size }
+
 // RawIssuer returns the issuer's name in DER. The caller must not modify it.
 func (l *List) RawIssuer() []byte { return l.rawIssuer }
 
@@ -50,12 +53,12 @@ func (l *List) NextUpdate() time.Time { return l.nextUpdate }
 // Len returns the number of entries.
 func (l *List) Len() int { return l.entries }
 
-// IndexBytes returns how many bytes of memory the entries take: about 22 or 23 each if
-// serials have 20 bytes.
+// IndexBytes returns how many bytes of memory the entries take: 22 to 23 each.
 func (l *List) IndexBytes() int { return l.index.bytes() }
 
 // Contains looks a serial number up, whoever issued it and whatever the scope of
-// the list. Use [Set.Status] to decide about a certificate. It allocates nothing.
+// the list. Use [Set.Status] to decide about a certificate. It allocates nothing. Of
+// several entries with the serial, the reason is that of any.
 func (l *List) Contains(serial *big.Int) (ReasonCode, bool) {
 	var buffer [maxSerial + 1]byte
 	return l.index.find(serialContent(&buffer, serial))

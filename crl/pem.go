@@ -1,13 +1,12 @@
 package crl
 
 import (
+	"bufio"
 	"bytes"
-	"encoding/pem"
+	"encoding/base64"
 	"errors"
 	"fmt"
-
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
+	"io"
 )
 
 const pemType = "X509 CRL"
@@ -20,87 +19,93 @@ const (
 	longForm    = 0x80
 )
 
-var beginLine = []byte("-----BEGIN ")
+var (
+	beginLine = []byte("-----BEGIN ")
+	endLine   = []byte("-----END " + pemType + "-----")
+	dashes    = []byte("-----")
+)
 
-// unwrap returns the one DER list that a file holds.
-func unwrap(data []byte) ([]byte, error) {
-	if len(bytes.TrimSpace(data)) == 0 {
-		return nil, errors.New("the file is empty: it must hold one certificate revocation list")
+// blank is what may stand around base64 and behind the lines that frame it.
+const blank = " \t\r\n"
+
+var errEmpty = errors.New("the file is empty: it must hold one certificate revocation list")
+
+// unwrap returns the DER that a file holds, which is the file itself or the content
+// of its one PEM block.
+func unwrap(file *bufio.Reader) (io.Reader, error) {
+	switch b, err := file.Peek(2); {
+	case len(b) == 2 && b[0] == derSequence && b[1] >= longForm:
+		return file, nil
+	case len(b) == 0 && err == io.EOF:
+		return nil, errEmpty
 	}
-	if len(data) > 1 && data[0] == derSequence && data[1] >= longForm {
-		return data, checkEnd(data)
-	}
-	der, err := unwrapPEM(data)
-	if err != nil {
+	p := &pemReader{file: file, starts: true, line: 1}
+	if err := p.findBegin(); err != nil {
 		return nil, err
 	}
-	return der, checkEnd(der)
+	return p, nil
 }
 
-// checkEnd tells a DER file that was cut short, and one that goes on after its
-// list, from one that is malformed.
-func checkEnd(der []byte) error {
-	rest := cryptobyte.String(der)
-	if rest.SkipASN1(asn1.SEQUENCE) {
-		switch {
-		case rest.Empty():
-			return nil
-		case rest[0] == derSequence:
-			return fmt.Errorf("byte %d: more than one list in the file: put each in a file of its own", len(der)-len(rest))
-		}
-		return fmt.Errorf("byte %d: unexpected data after the list: remove it", len(der)-len(rest))
-	}
-	return fmt.Errorf("byte 0: no whole DER sequence in %d bytes: the file is cut short or damaged; copy it again", len(der))
+// A pemReader decodes the one PEM block of a file, a line at a time. Unlike
+// encoding/pem, which needs the whole file and 90 MB for a list of a million, it
+// passes over no block that it cannot read, and knows no headers.
+type pemReader struct {
+	file   *bufio.Reader
+	line   int  // the number, from 1, of the line that comes next
+	starts bool // what comes next is the start of a line
+	begin  int  // number of the BEGIN line
+
+	decoded []byte // and not yet read: the tail of buffer
+	buffer  []byte
+	carry   []byte // characters that do not make a quantum of four yet
+	padded  bool   // the padding has been read, and so all
+	err     error  // what comes after decoded
 }
 
-// unwrapPEM returns the content of the one PEM block. encoding/pem passes over
-// blocks that it cannot read, so all that begin are found here first.
-func unwrapPEM(data []byte) ([]byte, error) {
-	first := nextBlock(data, 0)
-	if first < 0 {
-		return nil, errors.New(`the file is neither DER nor PEM with a "` + pemType + `" block: ` +
-			"convert it with openssl crl -inform DER -outform PEM")
-	}
-	if err := checkLabel(data, first); err != nil {
-		return nil, err
-	}
-	if second := nextBlock(data, first+len(beginLine)); second >= 0 {
-		return nil, fmt.Errorf("line %d: a second PEM block, and a file holds exactly one list: put each in a file of its own",
-			line(data, second))
-	}
-	block, _ := pem.Decode(data[first:])
+// text returns the next line, or a part of it if it is long, and whether it is the
+// start of one.
+func (p *pemReader) text() (text []byte, starts bool, err error) {
+	text, err = p.file.ReadSlice('\n')
+	starts, p.starts = p.starts, err == nil
 	switch {
-	case block == nil && !bytes.Contains(data[first:], []byte("\n-----END "+pemType+"-----")):
-		return nil, fmt.Errorf("line %d: the PEM block has no END line: the file is cut short; copy it again", line(data, first))
-	case block == nil:
-		return nil, fmt.Errorf("line %d: the PEM block is not valid base64: the file is damaged; copy it again", line(data, first))
-	case len(block.Headers) > 0:
-		return nil, fmt.Errorf("line %d: the PEM block has headers, which a list has no use for: remove them", line(data, first))
+	case err == nil:
+		p.line++
+	case err == bufio.ErrBufferFull || err == io.EOF && len(text) > 0:
+		err = nil
 	}
-	return block.Bytes, nil
+	return text, starts, err
 }
 
-// nextBlock returns where the next PEM block begins, at or after from, or -1.
-func nextBlock(data []byte, from int) int {
-	for from < len(data) {
-		i := bytes.Index(data[from:], beginLine)
-		if i < 0 {
-			return -1
+// findBegin reads up to the end of the BEGIN line.
+func (p *pemReader) findBegin() error {
+	empty := true
+	for {
+		p.begin = p.line
+		text, starts, err := p.text()
+		switch {
+		case err == io.EOF && empty:
+			return errEmpty
+		case err == io.EOF:
+			return errors.New(`the file is neither DER nor PEM with a "` + pemType + `" block: ` +
+				"convert it with openssl crl -inform DER -outform PEM")
+		case err != nil:
+			return err
+		case starts && bytes.HasPrefix(text, beginLine):
+			return checkLabel(text[len(beginLine):], p.begin)
 		}
-		i += from
-		if i == 0 || data[i-1] == '\n' {
-			return i
-		}
-		from = i + len(beginLine)
+		empty = empty && len(bytes.TrimSpace(text)) == 0
 	}
-	return -1
 }
 
-// checkLabel refuses a block that is something else than a list.
-func checkLabel(data []byte, begin int) error {
-	label, _, _ := bytes.Cut(data[begin+len(beginLine):], []byte("\n"))
-	label = bytes.TrimSuffix(bytes.TrimRight(label, " \t\r"), []byte("-----"))
+// checkLabel refuses a block that is something else than a list. rest is what
+// follows BEGIN.
+func checkLabel(rest []byte, line int) error {
+	rest = bytes.TrimRight(rest, blank)
+	label := bytes.TrimSuffix(rest, dashes)
 	if string(label) == pemType {
+		if len(label) == len(rest) {
+			return fmt.Errorf("line %d: the BEGIN line lacks its last dashes: the file is damaged; copy it again", line)
+		}
 		return nil
 	}
 	remedy := "name a file that holds a list"
@@ -112,8 +117,98 @@ func checkLabel(data []byte, begin int) error {
 	}
 	const longest = 64
 	return fmt.Errorf("line %d: a PEM block of type %q, want %q: %s",
-		line(data, begin), label[:min(len(label), longest)], pemType, remedy)
+		line, label[:min(len(label), longest)], pemType, remedy)
 }
 
-// line is the number of the line, from 1, that position i is on.
-func line(data []byte, i int) int { return 1 + bytes.Count(data[:i], []byte("\n")) }
+// Read decodes as much as the window takes.
+func (p *pemReader) Read(b []byte) (int, error) {
+	if len(p.decoded) == 0 {
+		p.buffer = p.buffer[:0]
+		for p.err == nil && len(p.buffer) < windowSize {
+			p.err = p.decodeLine()
+		}
+		p.decoded = p.buffer
+	}
+	n := copy(b, p.decoded)
+	p.decoded = p.decoded[n:]
+	if n > 0 {
+		return n, nil
+	}
+	return 0, p.err
+}
+
+// decodeLine decodes one line, or reads to the end of the file if it is the last of
+// the block, and then returns io.EOF.
+func (p *pemReader) decodeLine() error {
+	at := p.line
+	text, starts, err := p.text()
+	switch {
+	case err == io.EOF:
+		return fmt.Errorf("line %d: the PEM block has no END line: the file is cut short; copy it again", p.begin)
+	case err != nil:
+		return err
+	case starts && text[0] == '-':
+		return p.endOfBlock(text, at)
+	case at == p.begin+1 && starts && bytes.IndexByte(text, ':') >= 0:
+		return fmt.Errorf("line %d: the PEM block has headers, which a list has no use for: remove them", at)
+	}
+	if !p.decode(bytes.Trim(text, blank)) {
+		return notBase64(at)
+	}
+	return nil
+}
+
+func notBase64(line int) error {
+	return fmt.Errorf("line %d: the PEM block is not valid base64: the file is damaged; copy it again", line)
+}
+
+// decode takes in some characters.
+func (p *pemReader) decode(text []byte) bool {
+	const quantum, size = 4, 3
+	if len(p.carry) > 0 || len(text)%quantum != 0 {
+		p.carry = append(p.carry, text...)
+		text = p.carry[:len(p.carry)/quantum*quantum]
+		defer func() { p.carry = append(p.carry[:0], p.carry[len(text):]...) }()
+	}
+	if len(text) == 0 {
+		return !p.padded || len(p.carry) == 0
+	}
+	if p.padded {
+		return false
+	}
+	old, most := len(p.buffer), len(text)/quantum*size
+	if cap(p.buffer)-old < most {
+		p.buffer = append(make([]byte, 0, 2*windowSize+most), p.buffer...)
+	}
+	n, err := base64.StdEncoding.Decode(p.buffer[old:old+most], text)
+	p.buffer = p.buffer[:old+n]
+	p.padded = text[len(text)-1] == '='
+	return err == nil
+}
+
+// endOfBlock wants the END line, and no second block behind it.
+func (p *pemReader) endOfBlock(text []byte, at int) error {
+	rest, isEnd := bytes.CutPrefix(text, endLine)
+	switch {
+	case bytes.HasPrefix(text, beginLine):
+		return secondBlock(at)
+	case !isEnd && p.line == at: // no newline, so the last line
+		return fmt.Errorf("line %d: the PEM block has no END line: the file is cut short; copy it again", p.begin)
+	case !isEnd || len(bytes.Trim(rest, blank)) > 0 || len(p.carry) > 0:
+		return notBase64(at)
+	}
+	for {
+		at = p.line
+		text, starts, err := p.text()
+		if err != nil {
+			return err
+		}
+		if starts && bytes.HasPrefix(text, beginLine) {
+			return secondBlock(at)
+		}
+	}
+}
+
+func secondBlock(line int) error {
+	return fmt.Errorf("line %d: a second PEM block, and a file holds exactly one list: put each in a file of its own", line)
+}

@@ -60,7 +60,7 @@ func TestFileRefusals(t *testing.T) {
 		{"two lists in PEM", join(text, text), "a second PEM block, and a file holds exactly one list"},
 		{"list and certificate", join(text, root.PEM()), "a second PEM block"},
 		{"certificate and list", join(root.PEM(), text), `type "CERTIFICATE"`},
-		{"damaged list and list", join(damaged, text), "a second PEM block"},
+		{"damaged list and list", join(damaged, text), "not valid base64"},
 		{"two lists in DER", join(der, der), "more than one list in the file"},
 		{"two lists in one PEM block", pki.CRLPEM(join(der, der)), "more than one list in the file"},
 		{"DER and newline", join(der, []byte("\n")), "unexpected data after the list"},

@@ -25,17 +25,21 @@ var mayImport = map[string][]string{
 	"internal/http2":   {},
 	"internal/logfile": {},
 	"internal/pki":     {},
+	"internal/yield":   {},
 
-	"crl":         {"internal/dn", "internal/fault"},
+	"crl":         {"internal/dn", "internal/fault", "internal/yield"},
 	"trust":       {"crl", "internal/dn", "internal/fault"},
 	"targetgroup": {"internal/fault", "internal/http1"},
-	"listener":    {"targetgroup", "trust", "crl", "internal/dn", "internal/fault", "internal/http1", "internal/http2", "internal/logfile"},
+	"listener": {
+		"targetgroup", "trust", "crl",
+		"internal/dn", "internal/fault", "internal/http1", "internal/http2", "internal/logfile", "internal/yield",
+	},
 
 	"lb/config": {"internal/fault"},
 	"lb/state":  {"lb/config", "internal/fault"},
 	"lb": {
 		"lb/config", "lb/state", "listener", "targetgroup", "trust", "crl",
-		"internal/dn", "internal/fault", "internal/logfile",
+		"internal/dn", "internal/fault", "internal/logfile", "internal/yield",
 	},
 
 	"bench":                {"internal/fault", "internal/pki"},

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -13,17 +14,21 @@ import (
 
 	"github.com/postern-lb/postern/crl"
 	"github.com/postern-lb/postern/internal/fault"
+	"github.com/postern-lb/postern/internal/yield"
 	"github.com/postern-lb/postern/lb/config"
 	"github.com/postern-lb/postern/listener"
 	"github.com/postern-lb/postern/trust"
 )
 
-// Limits of the files that a config names, in bytes. Every one is read whole.
+// Limits of the files that a config names, in bytes. All but revocation lists are read whole.
 const (
 	maxBundleFile      = 16 << 20
 	maxRevocationFile  = 128 << 20
 	maxCertificateFile = 1 << 20
 )
+
+// hashPiece is how much of a file is hashed at a time: some 0.05 ms.
+const hashPiece = 64 << 10
 
 // storeMaterial is what the files of one trust store hold.
 type storeMaterial struct {
@@ -124,23 +129,67 @@ func (m *material) revocations(ts config.TrustStore, path string, r *reading) []
 	var out []revocation
 	for i, file := range ts.Revocations {
 		at := fault.Index(path+".revocations", i)
-		data, err := readFile(file, maxRevocationFile)
+		f, size, err := openFile(file, maxRevocationFile)
 		if err != nil {
 			r.faults.Add(at, "%v", err)
 			continue
 		}
-		sum := sha256.Sum256(data)
-		list := m.lists[sum]
-		if list == nil {
-			if list, err = crl.Parse(data); err != nil {
-				r.addFile(at, file, err)
-				continue
-			}
+		list, sum, err := m.list(f, size)
+		f.Close()
+		if err != nil {
+			r.addFile(at, file, err)
+			continue
 		}
 		r.lists[sum] = list
 		out = append(out, revocation{crl.Source{Name: file, List: list}, sum})
 	}
 	return out
+}
+
+// list reads a revocation list, or finds it among those that were read before. It never
+// has the file in memory, which may be over a hundred megabytes. The sum is
+// of the very bytes that the list was made from, even if the file changes meanwhile.
+func (m *material) list(f *os.File, size int64) (*crl.List, [sha256.Size]byte, error) {
+	var sum [sha256.Size]byte
+	hash := sha256.New()
+	for _, known := range m.lists {
+		if int64(known.Size()) != size {
+			continue
+		}
+		if err := hashFile(hash, f); err != nil {
+			return nil, sum, err
+		}
+		hash.Sum(sum[:0])
+		if list := m.lists[sum]; list != nil {
+			return list, sum, nil
+		}
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return nil, sum, err
+		}
+		hash.Reset()
+		break
+	}
+	list, err := crl.Read(io.TeeReader(f, hash))
+	hash.Sum(sum[:0])
+	return list, sum, err
+}
+
+// hashFile hashes what is left of f, in pieces between which requests have a turn.
+func hashFile(h hash.Hash, f *os.File) error {
+	var turn yield.Turn
+	defer turn.Close()
+	buffer := make([]byte, hashPiece)
+	for {
+		n, err := f.Read(buffer)
+		h.Write(buffer[:n])
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+		turn.Yield()
+	}
 }
 
 func (m *material) set(digest [sha256.Size]byte, sources []revocation, b *trust.Bundle, path string, r *reading) *crl.Set {
@@ -221,21 +270,11 @@ func (r *reading) addFile(path, file string, err error) {
 // readFile reads a regular file of at most limit bytes. The error names the
 // file and what to do.
 func readFile(name string, limit int64) ([]byte, error) {
-	f, err := os.Open(name)
+	f, _, err := openFile(name, limit)
 	if err != nil {
-		return nil, unreadable(name, err)
+		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, unreadable(name, err)
-	}
-	switch {
-	case info.IsDir():
-		return nil, fmt.Errorf("%s is a folder: name a file in it", name)
-	case info.Size() > limit:
-		return nil, fmt.Errorf("%s has %d bytes, the limit is %d", name, info.Size(), limit)
-	}
 	data, err := io.ReadAll(io.LimitReader(f, limit))
 	if err != nil {
 		return nil, unreadable(name, err)
@@ -244,6 +283,32 @@ func readFile(name string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s is empty", name)
 	}
 	return data, nil
+}
+
+// openFile opens a regular file of at most limit bytes that is not empty, and returns
+// its size, with errors like those of readFile.
+func openFile(name string, limit int64) (f *os.File, size int64, err error) {
+	f, err = os.Open(name)
+	if err != nil {
+		return nil, 0, unreadable(name, err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, 0, unreadable(name, err)
+	case info.IsDir():
+		return nil, 0, fmt.Errorf("%s is a folder: name a file in it", name)
+	case info.Size() > limit:
+		return nil, 0, fmt.Errorf("%s has %d bytes, the limit is %d", name, info.Size(), limit)
+	case info.Size() == 0 && info.Mode().IsRegular():
+		return nil, 0, fmt.Errorf("%s is empty", name)
+	}
+	return f, info.Size(), nil
 }
 
 func unreadable(name string, err error) error {

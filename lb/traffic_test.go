@@ -1,12 +1,18 @@
 package lb_test
 
 import (
+	"crypto/x509"
 	"fmt"
+	"math/big"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/postern-lb/postern/internal/pki"
 )
 
 const (
@@ -50,6 +56,54 @@ func TestReloadsLoseNoRequest(t *testing.T) {
 	stop.Store(true)
 	clients.Wait()
 	t.Logf("%d requests were answered", answered.Load())
+}
+
+// TestReloadsOfALongListLoseNoRequest puts ten long revocation lists in force under
+// load, by turns with and without bob.
+func TestReloadsOfALongListLoseNoRequest(t *testing.T) {
+	const reloads, entries = 10, 30_000
+	s, address := newSite(t), freeAddress(t)
+	var revoked []x509.RevocationListEntry
+	for i := range int64(entries) {
+		revoked = append(revoked, x509.RevocationListEntry{SerialNumber: big.NewInt(i + 1), RevocationTime: time.Now()})
+	}
+	bob := append(slices.Clip(revoked), x509.RevocationListEntry{SerialNumber: s.bob.Cert.SerialNumber, RevocationTime: time.Now()})
+	list := func(number int64, entries []x509.RevocationListEntry) []byte {
+		return s.ca.SignCRL(&x509.RevocationList{
+			Number: big.NewInt(number), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour),
+			RevokedCertificateEntries: entries,
+		})
+	}
+	with, without := list(1, bob), list(2, revoked)
+	s.configure(verifying(address))
+	r := s.start()
+	var stop atomic.Bool
+	var clients sync.WaitGroup
+	for range trafficClients {
+		client := s.client(s.alice)
+		clients.Go(func() {
+			for !stop.Load() && !t.Failed() {
+				if status, body := get(client, "https://"+address+"/"); status != 200 || body != aliceSubject {
+					t.Errorf("a request was lost: status %d, %s", status, body)
+				}
+			}
+		})
+	}
+	for i := range reloads {
+		data := with
+		if i%2 == 1 {
+			data = pki.CRLPEM(without)
+		}
+		s.write("partners.crl", data)
+		r.reload(t)
+		client := s.client(s.bob)
+		client.Transport.(*http.Transport).DisableKeepAlives = true
+		if status, _ := get(client, "https://"+address+"/"); (status == 200) != (i%2 == 1) {
+			t.Errorf("reload %d: bob gets status %d", i, status)
+		}
+	}
+	stop.Store(true)
+	clients.Wait()
 }
 
 // mutate changes something else at each step.

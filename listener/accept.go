@@ -101,6 +101,7 @@ func (l *Listener) serve(c *conn, nc net.Conn) bool {
 			l.condemn(c, string(v.Reason), v.Detail)
 		}
 	}
+	c.basis = basis{} // or an idle connection would keep revocation lists that were replaced
 	return l.serving.Load().serve(c, nc)
 }
 
