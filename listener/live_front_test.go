@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -241,6 +242,36 @@ func TestRevokedDuringTheHandshake(t *testing.T) {
 	tc := f.connect(with(s.client(s.acme), upTo(tls.VersionTLS12)))
 	ended(t, tc, time.Now())
 	eventually(t, "the connection to be counted out", func() bool { return f.open.Load() == 0 })
+}
+
+// Connections last, and lists are long: a connection must not keep the lists that
+// were in force when it was made.
+func TestConnectionsKeepNoRevocations(t *testing.T) {
+	s := newSite(t)
+	set := s.revokes(s.sub, s.sub.Client("other"))
+	gone := make(chan struct{})
+	runtime.AddCleanup(set, func(gone chan struct{}) { close(gone) }, gone)
+	s.store.SetRevocations(set)
+	set = nil
+	f := startFront(t, s.config(s.verify(RefuseReset)))
+	tc := f.connect(s.client(s.acme))
+	if _, err := ask(tc, request()); err != nil {
+		t.Fatal(err)
+	}
+	s.store.SetRevocations(nil)
+	f.Recheck()
+	eventually(t, "the lists of old to be collected", func() bool {
+		runtime.GC()
+		select {
+		case <-gone:
+			return true
+		default:
+			return false
+		}
+	})
+	if _, err := ask(tc, request()); err != nil {
+		t.Errorf("the connection has ended: %v", err)
+	}
 }
 
 type writerFunc func([]byte)

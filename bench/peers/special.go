@@ -16,8 +16,12 @@ import (
 const settle = 5 * time.Second
 
 // idleMemory returns the KB that each of many connections costs, each of which
-// has had one answer.
+// has had one answer. The server is a new one: another may use again what it had before.
 func idleMemory(ctx context.Context, r *running, o *options) (float64, error) {
+	return again(ctx, r, setups[1], func(n *running, _ time.Duration) (float64, error) { return n.idleMemory(ctx, o) })
+}
+
+func (r *running) idleMemory(ctx context.Context, o *options) (float64, error) {
 	before, _, err := bench.TreeMemory(r.pid())
 	if err != nil {
 		return 0, err
@@ -77,11 +81,11 @@ func idleConnection(address string, config *tls.Config, i int) (net.Conn, error)
 
 // again starts a second instance of the server beside the first and returns what
 // of says, of it and of the time until its first answer.
-func again(ctx context.Context, r *running, of func(pid int, took time.Duration) (float64, error)) (float64, error) {
+func again(ctx context.Context, r *running, set setup, of func(n *running, took time.Duration) (float64, error)) (float64, error) {
 	began := time.Now()
 	second := r.server
 	second.label += "-start"
-	n, err := r.site.start(ctx, second, setups[3])
+	n, err := r.site.start(ctx, second, set)
 	if err != nil {
 		return 0, err
 	}
@@ -89,23 +93,23 @@ func again(ctx context.Context, r *running, of func(pid int, took time.Duration)
 	if err := n.ready(ctx); err != nil {
 		return 0, err
 	}
-	return of(n.pid(), time.Since(began))
+	return of(n, time.Since(began))
 }
 
 func startSeconds(ctx context.Context, r *running, _ *options) (float64, error) {
-	return again(ctx, r, func(_ int, took time.Duration) (float64, error) { return took.Seconds(), nil })
+	return again(ctx, r, setups[3], func(_ *running, took time.Duration) (float64, error) { return took.Seconds(), nil })
 }
 
 func startMemory(ctx context.Context, r *running, _ *options) (float64, error) {
-	return again(ctx, r, func(pid int, _ time.Duration) (float64, error) {
-		resident, _, err := bench.TreeMemory(pid)
+	return again(ctx, r, setups[3], func(n *running, _ time.Duration) (float64, error) {
+		resident, _, err := bench.TreeMemory(n.pid())
 		return float64(resident) / (1 << 20), err
 	})
 }
 
 func startPeak(ctx context.Context, r *running, _ *options) (float64, error) {
-	return again(ctx, r, func(pid int, _ time.Duration) (float64, error) {
-		_, peak, err := bench.TreeMemory(pid)
+	return again(ctx, r, setups[3], func(n *running, _ time.Duration) (float64, error) {
+		_, peak, err := bench.TreeMemory(n.pid())
 		return float64(peak) / (1 << 20), err
 	})
 }
