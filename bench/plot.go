@@ -54,7 +54,7 @@ func latencyPlot(distribution []Quantile) plot {
 	y := axis{math.Log10(max(distribution[0].US, 0.01)), math.Log10(max(distribution[len(distribution)-1].US, 0.02)), plotBottom, plotTop}
 	y.low, y.high = math.Floor(3*y.low)/3, math.Ceil(3*y.high+0.01)/3
 	p := plot{Title: "Latency over percentile"}
-	for n := 0.0; n <= last; n++ {
+	for n := 0.0; n <= last+1e-9; n++ { // 0.999 has a little less than three nines
 		text := "0 %"
 		if n > 0 {
 			text = strconv.FormatFloat(100-math.Pow(10, 2-n), 'f', max(int(n)-2, 0), 64) + " %"
