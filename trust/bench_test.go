@@ -106,3 +106,18 @@ func manyRevoked(n int) *x509.RevocationList {
 	}
 	return list
 }
+
+// BenchmarkEncodeChain is the certificate header of a connection: made once for
+// it, not for each request.
+func BenchmarkEncodeChain(b *testing.B) {
+	root := pki.NewRoot("root")
+	chain := root.Intermediate("sub").Client("c").Chain()
+	for n := 1; n <= len(chain); n++ {
+		b.Run(fmt.Sprintf("certificates=%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				trust.EncodeChain(chain[:n])
+			}
+		})
+	}
+}

@@ -273,3 +273,35 @@ func BenchmarkLargeBody(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkFields is the connection's own headers, eight of them and one as long
+// as an encoded certificate: adding is paid once for a connection, setting by
+// each request that goes through net/http's form of headers.
+func BenchmarkFields(b *testing.B) {
+	add := func() *Fields {
+		f := new(Fields)
+		for i := range 8 {
+			value := "value"
+			if i == 0 {
+				value = strings.Repeat("MIIB%2B", 200)
+			}
+			if err := f.Add("X-Amzn-Mtls-"+string(rune('A'+i)), value); err != nil {
+				b.Fatal(err)
+			}
+		}
+		return f
+	}
+	b.Run("step=add/fields=8", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			add()
+		}
+	})
+	b.Run("step=set/fields=8", func(b *testing.B) {
+		f, h := add(), make(http.Header)
+		b.ReportAllocs()
+		for b.Loop() {
+			f.Set(h)
+		}
+	})
+}
