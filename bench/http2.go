@@ -46,13 +46,14 @@ func http2Request(u *url.URL) []byte {
 
 // A stream is one request in flight.
 type stream struct {
-	start    time.Time
+	start    time.Time // at a fixed rate, when it was due
+	lag      time.Duration
 	answered bool // its status has been seen
 	bytes    int  // of the body, so far
 }
 
 // http2Conn is one HTTP/2 connection that keeps a fixed number of requests in
-// flight. Only its worker uses it.
+// flight, or begins them when they are due. Only its worker uses it.
 type http2Conn struct {
 	request  []byte
 	limit    int
@@ -64,8 +65,9 @@ type http2Conn struct {
 
 	streams  map[uint32]stream
 	nextID   uint32
-	consumed uint32 // bytes since the connection's window was last opened
-	leaving  bool   // the server wants no further streams
+	consumed uint32      // bytes since the connection's window was last opened
+	leaving  bool        // the server wants no further streams
+	unserved []time.Time // when those were due that it will not look at
 }
 
 func newHTTP2(conn net.Conn, s *sender) *http2Conn {
@@ -85,9 +87,14 @@ func newHTTP2(conn net.Conn, s *sender) *http2Conn {
 	return c
 }
 
-// serve ignores the pacer: the next request goes out when one has been answered.
-func (c *http2Conn) serve(ctx context.Context, _ *pacer, r *recorder) error {
-	err := c.exchange(ctx, r)
+// serve sends the next request when one has been answered, or when it is due.
+func (c *http2Conn) serve(ctx context.Context, p *pacer, r *recorder) error {
+	var err error
+	if p.schedule == nil {
+		err = c.exchange(ctx, r)
+	} else {
+		err = c.exchangeAtRate(ctx, p, r)
+	}
 	if err != nil && err != errReopen {
 		for range max(len(c.streams), 1) { // all that were in flight are lost
 			r.failed(err)
@@ -141,16 +148,21 @@ func (c *http2Conn) hello() error {
 // fill begins streams until the limit is in flight.
 func (c *http2Conn) fill(now time.Time) error {
 	for !c.leaving && len(c.streams) < c.limit {
-		err := c.framer.WriteHeaders(http2.HeadersFrameParam{
-			StreamID: c.nextID, BlockFragment: c.request, EndStream: true, EndHeaders: true,
-		})
-		if err != nil {
+		if err := c.open(stream{start: now}); err != nil {
 			return err
 		}
-		c.streams[c.nextID] = stream{start: now}
-		c.nextID += 2
 	}
 	return nil
+}
+
+// open begins one stream.
+func (c *http2Conn) open(s stream) error {
+	id := c.nextID
+	c.streams[id] = s
+	c.nextID += 2
+	return c.framer.WriteHeaders(http2.HeadersFrameParam{
+		StreamID: id, BlockFragment: c.request, EndStream: true, EndHeaders: true,
+	})
 }
 
 // flush sends what has gathered, once there is nothing left to read: so that
@@ -251,7 +263,7 @@ func (c *http2Conn) finish(id uint32, ended bool, r *recorder) {
 		return
 	}
 	delete(c.streams, id)
-	r.done(sample{latency: time.Since(s.start), bytes: s.bytes})
+	r.done(sample{latency: time.Since(s.start), lag: s.lag, bytes: s.bytes})
 }
 
 func (c *http2Conn) refill(n uint32) error {
@@ -270,8 +282,9 @@ func (c *http2Conn) takeGoAway(f *http2.GoAwayFrame) error {
 		return protocolError("connection ended: " + f.ErrCode.String())
 	}
 	c.leaving = true
-	for id := range c.streams {
+	for id, s := range c.streams {
 		if id > f.LastStreamID {
+			c.unserved = append(c.unserved, s.start)
 			delete(c.streams, id)
 		}
 	}

@@ -35,8 +35,8 @@ func (s *schedule) dueBy(now time.Time) int64 {
 // A pacer gives one worker its turns. Without a schedule a turn is always now.
 type pacer struct {
 	schedule *schedule
-	alarm    *alarm // nil without a schedule
-	again    time.Time
+	alarm    *alarm      // nil without a schedule
+	again    []time.Time // turns that were taken and not used
 }
 
 // newPacer makes a pacer whose waits end with ctx.
@@ -59,8 +59,8 @@ func (p *pacer) close() {
 // begin in time because all connections were in use is late by the server's
 // doing, so its lag is 0. ok is false when the run is over.
 func (p *pacer) next(ctx context.Context) (due time.Time, lag time.Duration, ok bool) {
-	if !p.again.IsZero() {
-		due, p.again = p.again, time.Time{}
+	if len(p.again) > 0 {
+		due, p.again = p.again[0], p.again[1:]
 		return due, 0, true
 	}
 	if p.schedule == nil {
@@ -79,4 +79,4 @@ func (p *pacer) next(ctx context.Context) (due time.Time, lag time.Duration, ok 
 
 // retry makes the next turn the one that was due at that time: its attempt is to
 // be made once more, and its clock runs on.
-func (p *pacer) retry(due time.Time) { p.again = due }
+func (p *pacer) retry(due time.Time) { p.again = append(p.again, due) }

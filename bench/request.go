@@ -75,7 +75,7 @@ func (c *RequestConfig) checkHTTP2(faults *fault.List) {
 		return
 	}
 	for path, set := range map[string]bool{
-		"rate": c.Load.Rate != 0, "body_bytes": c.BodyBytes != 0, "answer_bytes": c.AnswerBytes != 0,
+		"body_bytes": c.BodyBytes != 0, "answer_bytes": c.AnswerBytes != 0,
 		"new_connections": c.NewConnections, "method": c.Method != "" && c.Method != "GET",
 	} {
 		if set {
@@ -250,7 +250,7 @@ func (s *sender) work(ctx context.Context, configs []*tls.Config, p *pacer, r *r
 		err = conn.serve(ctx, p, r)
 		reset(tcp)
 		if errors.Is(err, errReopen) {
-			r.reopening(!p.again.IsZero())
+			r.reopening(len(p.again) > 0)
 		}
 	}
 }

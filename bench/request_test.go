@@ -193,6 +193,26 @@ func TestRequestsReopenAfterGoAway(t *testing.T) {
 	}
 }
 
+// TestFixedRateOverHTTP2SurvivesGoAwayAndSilence has connections end, and others
+// on which no request is due for longer than the timeout.
+func TestFixedRateOverHTTP2SurvivesGoAwayAndSilence(t *testing.T) {
+	var count atomic.Int64
+	s := startServer(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if count.Add(1)%10 == 0 {
+			w.Header().Set("Connection", "close") // net/http sends GOAWAY
+		}
+	}))
+	c := bench.RequestConfig{URL: s.url, Client: s.client(), HTTP2: true}
+	c.Load = bench.Load{Rate: 100, Connections: 2, Warmup: -1, Count: 100}
+	if r := requests(t, c); r.Completed != 100 || r.Failed > 0 || r.Reopened == 0 {
+		t.Errorf("completed %d, failed %d %v, reopened %d", r.Completed, r.Failed, r.Errors, r.Reopened)
+	}
+	c.Load = bench.Load{Rate: 5, Connections: 4, Timeout: 100 * time.Millisecond, Warmup: -1, Count: 5}
+	if r := requests(t, c); r.Completed != 5 || r.Failed > 0 {
+		t.Errorf("in silence: completed %d, failed %d %v", r.Completed, r.Failed, r.Errors)
+	}
+}
+
 func TestRequestsCountHTTP2Errors(t *testing.T) {
 	var served atomic.Int64
 	s := startServer(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -222,6 +242,10 @@ func TestFixedRateIsKept(t *testing.T) {
 	r := requests(t, c)
 	if r.Completed < 150 || r.Completed > 210 || r.Rate != 200 {
 		t.Errorf("completed %d at rate %v, want about 200", r.Completed, r.Rate)
+	}
+	c.HTTP2 = true
+	if r := requests(t, c); r.Completed < 150 || r.Completed > 210 || r.Failed > 0 || r.Lag.Max == 0 {
+		t.Errorf("HTTP/2: completed %d, failed %d, lag %+v; want about 200, none and some", r.Completed, r.Failed, r.Lag)
 	}
 }
 
@@ -267,6 +291,8 @@ func TestStallIsSeen(t *testing.T) {
 	}
 	check("request", &requests(t, bench.RequestConfig{URL: s.url, Client: s.client(), Load: load}).Result)
 	served.Store(0)
+	check("http2", &requests(t, bench.RequestConfig{URL: s.url, Client: s.client(), Load: load, HTTP2: true, Streams: 3}).Result)
+	served.Store(0)
 	check("handshake", &handshake(t, bench.HandshakeConfig{Address: s.address, Client: s.client(), Load: load, TinyGET: true}).Result)
 }
 
@@ -302,7 +328,6 @@ func TestRequestsCheckNamesEveryFault(t *testing.T) {
 		{bench.RequestConfig{URL: "ftp://a"}, "url"},
 		{bench.RequestConfig{URL: "https://"}, "url"},
 		{bench.RequestConfig{URL: "http://a", HTTP2: true}, "http2"},
-		{bench.RequestConfig{URL: "https://a", HTTP2: true, Load: bench.Load{Rate: 5}}, "rate"},
 		{bench.RequestConfig{URL: "https://a", Load: bench.Load{Rate: bench.MaxRate + 1}}, "rate"},
 		{bench.RequestConfig{URL: "https://a", HTTP2: true, Streams: bench.MaxStreams + 1}, "streams"},
 		{bench.RequestConfig{URL: "https://a", Streams: 2}, "streams"},
