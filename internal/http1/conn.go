@@ -186,7 +186,8 @@ func (c *conn) await(timeout time.Duration) bool {
 // collector then finds a stack that it can halve.
 func (c *conn) readFirst(timeout time.Duration) bool {
 	n, err := 0, error(nil)
-	if c.drained != nil && !c.isDrained() {
+	// Most connections that have sent nothing yet send it at once, or nothing at all.
+	if c.drained != nil && !c.isDrained() && c.phase.Load() != phaseNew {
 		c.readBy.force(time.Unix(1, 0), c.nc.SetReadDeadline)
 		n, err = c.nc.Read(c.small[:]) // what is there already
 		c.in.short = n < len(c.small)
