@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"syscall"
@@ -21,6 +22,8 @@ type runCommand struct {
 
 // Run serves until SIGTERM or SIGINT.
 func (c *runCommand) Run(s *streams) error {
+	floor := keepHeapFloor()
+	defer runtime.KeepAlive(floor)
 	logger := slog.New(slog.NewTextHandler(s.stderr, nil))
 	// From the first moment on: an unexpected SIGHUP would end the process.
 	hangups := make(chan os.Signal, 1)
