@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // The phases of a connection.
@@ -98,7 +100,7 @@ func (c *conn) end() {
 		return
 	}
 	if c.keepReading {
-		lingerClose(c.nc)
+		engine.Linger(c.nc)
 	}
 	c.nc.Close()
 	c.in.discard()
@@ -281,7 +283,7 @@ func (c *conn) refuse(err *Error) {
 	head := c.in.bytes()
 	if c.server.Refuse == nil {
 		io.WriteString(writerFunc(c.write), "HTTP/1.1 "+strconv.Itoa(err.Status)+" "+http.StatusText(err.Status)+
-			"\r\nDate: "+c.server.dateAt(time.Now())+"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+			"\r\nDate: "+c.server.date.At(time.Now())+"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 		return
 	}
 	c.server.Refuse(c.ctx, writerFunc(c.write), &Refusal{err, head})
@@ -295,11 +297,11 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 func (c *conn) handle(x *exchange) (next bool) {
 	c.current.Store(x)
 	if c.ctx.Err() != nil { // cancelCurrent may have come too early to see it
-		x.ctx.cancel()
+		x.ctx.End()
 	}
 	defer func() {
 		c.current.Store(nil)
-		x.ctx.cancel()
+		x.ctx.End()
 		c.head = ""
 		x.abandon()
 		if fault := recover(); fault != nil {
@@ -319,7 +321,7 @@ func (c *conn) handle(x *exchange) (next bool) {
 // connection's has ended.
 func (c *conn) cancelCurrent() {
 	if x := c.current.Load(); x != nil {
-		x.ctx.cancelOf(c)
+		x.ctx.EndOf(c)
 	}
 }
 
@@ -348,31 +350,4 @@ func RawHead(r *http.Request) string {
 		return ""
 	}
 	return c.head
-}
-
-// lingerClose closes for writing and reads on for a moment: to close with unread
-// bytes would make the kernel reset the connection and could take the last answer
-// with it.
-func lingerClose(nc net.Conn) {
-	if tc, ok := nc.(*tls.Conn); ok {
-		tc.CloseWrite()
-	}
-	half, ok := innermost(nc).(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil {
-		return
-	}
-	nc.SetReadDeadline(time.Now().Add(lingerTime))
-	io.CopyN(io.Discard, innermost(nc), lingerBytes)
-}
-
-// innermost follows NetConn, the method by which *tls.Conn and others show what
-// they wrap.
-func innermost(nc net.Conn) net.Conn {
-	for {
-		outer, ok := nc.(interface{ NetConn() net.Conn })
-		if !ok {
-			return nc
-		}
-		nc = outer.NetConn()
-	}
 }

@@ -300,7 +300,7 @@ func (w *response) appendPrefix(b []byte) []byte {
 	b = appendStatusLine(b, w.minor, w.status)
 	if !w.hasDate {
 		if _, set := w.header["Date"]; !set {
-			b = append(append(append(b, "Date: "...), w.c.server.dateAt(time.Now())...), crlf...)
+			b = append(append(append(b, "Date: "...), w.c.server.date.At(time.Now())...), crlf...)
 		}
 	}
 	switch {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // A Server answers HTTP/1.1 requests of connections that somebody else accepts.
@@ -50,10 +52,10 @@ type Server struct {
 
 	once      sync.Once
 	limits    Limits
-	reads     blockPool
-	writes    blockPool
+	reads     engine.Blocks
+	writes    engine.Blocks
 	exchanges sync.Pool
-	date      atomic.Pointer[date]
+	date      engine.Date
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
@@ -65,7 +67,7 @@ type Server struct {
 func (s *Server) init() {
 	s.once.Do(func() {
 		s.limits = s.Limits.withDefaults()
-		s.reads.size, s.writes.size = readBuffer, writeBuffer
+		s.reads.Size, s.writes.Size = readBuffer, writeBuffer
 	})
 }
 
@@ -196,21 +198,4 @@ func (s *Server) longRequests(long []*conn) ([]*conn, bool) {
 		c.seen = x
 	}
 	return long, true
-}
-
-// A date is the value of the Date header for one second.
-type date struct {
-	second int64
-	text   string
-}
-
-// dateAt returns the Date of now, formatted at most once a second.
-func (s *Server) dateAt(now time.Time) string {
-	second := now.Unix()
-	if d := s.date.Load(); d != nil && d.second == second {
-		return d.text
-	}
-	d := &date{second, now.UTC().Format(http.TimeFormat)}
-	s.date.Store(d)
-	return d.text
 }

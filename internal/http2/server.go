@@ -6,8 +6,9 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // A Server answers HTTP/2 requests of connections that somebody else accepts. Its
@@ -49,12 +50,12 @@ type Server struct {
 
 	once    sync.Once
 	limits  Limits
-	reads   blockPool
-	bodies  blockPool
-	outs    blockPool
+	reads   engine.Blocks
+	bodies  engine.Blocks
+	outs    engine.Blocks
 	streams sync.Pool
 	workers workers
-	date    atomic.Pointer[date]
+	date    engine.Date
 
 	mu      sync.Mutex
 	conns   map[net.Conn]*conn
@@ -65,7 +66,7 @@ type Server struct {
 func (s *Server) init() {
 	s.once.Do(func() {
 		s.limits = s.Limits.withDefaults()
-		s.reads.size, s.bodies.size, s.outs.size = readBuffer, bodyBlock, bodyBlock
+		s.reads.Size, s.bodies.Size, s.outs.Size = readBuffer, bodyBlock, bodyBlock
 	})
 }
 
@@ -167,46 +168,5 @@ func (s *Server) Retire(nc net.Conn, grace time.Duration) {
 	s.mu.Unlock()
 	if c != nil {
 		c.retire(grace)
-	}
-}
-
-// A date is the value of the Date header for one second.
-type date struct {
-	second int64
-	text   string
-}
-
-// dateAt returns the Date of now, formatted at most once a second.
-func (s *Server) dateAt(now time.Time) string {
-	second := now.Unix()
-	if d := s.date.Load(); d != nil && d.second == second {
-		return d.text
-	}
-	d := &date{second, now.UTC().Format(http.TimeFormat)}
-	s.date.Store(d)
-	return d.text
-}
-
-// A block is a pooled buffer.
-type block struct{ b []byte }
-
-// A blockPool lends buffers of one size.
-type blockPool struct {
-	pool sync.Pool
-	size int
-}
-
-func (p *blockPool) get() *block {
-	if b, ok := p.pool.Get().(*block); ok {
-		return b
-	}
-	return &block{make([]byte, 0, p.size)}
-}
-
-// put takes a buffer back. One that has grown far beyond its size is dropped.
-func (p *blockPool) put(b *block) {
-	if b != nil && cap(b.b) <= 8*p.size {
-		b.b = b.b[:0]
-		p.pool.Put(b)
 	}
 }

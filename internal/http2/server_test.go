@@ -450,25 +450,3 @@ func TestUnreadBodies(t *testing.T) {
 		res.Body.Close()
 	}
 }
-
-// derivingCall cancels a context that was derived from the request's, as a call that
-// is still dialling does.
-type derivingCall struct{ cancel context.CancelFunc }
-
-func (c derivingCall) Cancel(error) { c.cancel() }
-
-func TestContextBreaksACall(t *testing.T) {
-	var c requestContext
-	c.renew(context.Background())
-	derived, cancel := context.WithCancel(&c)
-	call := derivingCall{cancel}
-	if !c.Attach(&call) || c.Attach(&call) {
-		t.Error("there is room for one call")
-	}
-	c.cancel(context.Canceled)
-	<-derived.Done()
-	c.Detach(&call)
-	if c.Attach(&call) {
-		t.Error("the context has ended")
-	}
-}
