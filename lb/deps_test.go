@@ -33,7 +33,7 @@ var mayImport = map[string][]string{
 	"targetgroup": {"internal/fault", "internal/http1"},
 	"listener": {
 		"targetgroup", "trust", "crl",
-		"internal/dn", "internal/fault", "internal/http1", "internal/http2", "internal/logfile", "internal/yield",
+		"internal/dn", "internal/engine", "internal/fault", "internal/http1", "internal/http2", "internal/logfile", "internal/yield",
 	},
 
 	"lb/config": {"internal/fault"},

@@ -1,6 +1,7 @@
 // Package engine is what packages http1 and http2 have in common: the context of a
-// request, the kinds of bytes that HTTP tells apart, pooled buffers, the Date header
-// and how a connection is closed so that the last answer arrives.
+// request, the kinds of bytes that HTTP tells apart, pooled buffers, the Date header,
+// how a connection is closed so that the last answer arrives, and how one waits for the
+// last connection.
 package engine
 
 import (
@@ -45,6 +46,28 @@ func Innermost(nc net.Conn) net.Conn {
 		}
 		nc = outer.NetConn()
 	}
+}
+
+// A Drain tells those who wait for it that a set has become empty. It belongs to the
+// set, whose lock is held when its methods are called. The zero value is ready.
+type Drain struct{ empty chan struct{} } // nil if nobody waits
+
+// Left says how many are left, after one was taken out.
+func (d *Drain) Left(n int) {
+	if n == 0 && d.empty != nil {
+		close(d.empty)
+		d.empty = nil
+	}
+}
+
+// Wait returns a channel that is closed once none is left of n.
+func (d *Drain) Wait(n int) <-chan struct{} {
+	if d.empty == nil {
+		d.empty = make(chan struct{})
+	}
+	empty := d.empty
+	d.Left(n)
+	return empty
 }
 
 // A Date knows the value of the Date header. The zero value is ready for use, by many

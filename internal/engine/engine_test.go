@@ -117,3 +117,30 @@ func TestBlocksDropWhatHasGrown(t *testing.T) {
 		}
 	}
 }
+
+func TestDrain(t *testing.T) {
+	closed := func(c <-chan struct{}) bool {
+		select {
+		case <-c:
+			return true
+		default:
+			return false
+		}
+	}
+	var d Drain
+	if !closed(d.Wait(0)) {
+		t.Error("there is nothing to wait for")
+	}
+	first, second := d.Wait(2), d.Wait(2)
+	d.Left(1)
+	if closed(first) {
+		t.Error("one is left")
+	}
+	d.Left(0)
+	if !closed(first) || !closed(second) {
+		t.Error("none is left")
+	}
+	if again := d.Wait(1); closed(again) {
+		t.Error("a new one is there")
+	}
+}

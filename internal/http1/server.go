@@ -60,7 +60,7 @@ type Server struct {
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
 	watching bool
-	empty    chan struct{} // closed when conns is empty; nil if nobody waits
+	drain    engine.Drain // of conns
 	closing  atomic.Bool
 }
 
@@ -113,10 +113,7 @@ func (s *Server) untrack(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	if len(s.conns) == 0 && s.empty != nil {
-		close(s.empty)
-		s.empty = nil
-	}
+	s.drain.Left(len(s.conns))
 }
 
 // Shutdown closes idle connections at once, lets requests in flight finish with
@@ -141,15 +138,7 @@ func (s *Server) beginShutdown() <-chan struct{} {
 	for c := range s.conns {
 		c.retire()
 	}
-	if s.empty == nil {
-		s.empty = make(chan struct{})
-	}
-	empty := s.empty
-	if len(s.conns) == 0 {
-		close(s.empty)
-		s.empty = nil
-	}
-	return empty
+	return s.drain.Wait(len(s.conns))
 }
 
 // Close closes all connections, whatever they are doing. Handlers notice when

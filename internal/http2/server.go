@@ -59,7 +59,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	conns   map[net.Conn]*conn
-	empty   chan struct{} // closed when conns is empty; nil if nobody waits
+	drain   engine.Drain // of conns
 	closing bool
 }
 
@@ -105,14 +105,10 @@ func (s *Server) untrack(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c.nc)
-	if len(s.conns) > 0 {
-		return
+	if len(s.conns) == 0 {
+		s.workers.stop()
 	}
-	s.workers.stop()
-	if s.empty != nil {
-		close(s.empty)
-		s.empty = nil
-	}
+	s.drain.Left(len(s.conns))
 }
 
 // Shutdown tells all clients that their connections end, and lets requests in
@@ -136,15 +132,7 @@ func (s *Server) beginShutdown() <-chan struct{} {
 	for _, c := range s.conns {
 		c.sayGoodbye()
 	}
-	if s.empty == nil {
-		s.empty = make(chan struct{})
-	}
-	empty := s.empty
-	if len(s.conns) == 0 {
-		close(s.empty)
-		s.empty = nil
-	}
-	return empty
+	return s.drain.Wait(len(s.conns))
 }
 
 // Close closes all connections, whatever they are doing. Handlers notice by their
