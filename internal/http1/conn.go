@@ -42,7 +42,6 @@ type conn struct {
 	tls         *tls.ConnectionState
 	in          reader
 	scan        scanner
-	head        string // of the request in its handler
 	readBy      deadline
 	writeBy     deadline
 	hijacked    bool
@@ -59,6 +58,7 @@ type drainer interface{ Drained() bool }
 // always is the drainer of a bare socket.
 type always struct{}
 
+// Drained implements drainer.
 func (always) Drained() bool { return true }
 
 type connKey struct{}
@@ -269,7 +269,6 @@ func (c *conn) readRequest() (*exchange, *Error) {
 	if err := x.read(c, raw); err != nil {
 		return nil, err
 	}
-	c.head = x.parser.text
 	c.in.r += len(raw)
 	return x, nil
 }
@@ -291,6 +290,7 @@ func (c *conn) refuse(err *Error) {
 
 type writerFunc func([]byte) (int, error)
 
+// Write implements io.Writer.
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // handle runs the handler and reports whether the connection goes on.
@@ -302,7 +302,6 @@ func (c *conn) handle(x *exchange) (next bool) {
 	defer func() {
 		c.current.Store(nil)
 		x.ctx.End()
-		c.head = ""
 		x.abandon()
 		if fault := recover(); fault != nil {
 			next = false
@@ -338,16 +337,4 @@ func (c *conn) write(p []byte) (int, error) {
 		c.writeBy.unlessForeign(d, c.nc.SetWriteDeadline)
 	}
 	return c.nc.Write(p)
-}
-
-// RawHead returns the head of the request that r.Context() belongs to, exactly as
-// the client sent it, from the request line to the empty line. It is empty if the
-// request is not one of a [Server] of this package, or if its handler has
-// returned. Call it on the handler's goroutine.
-func RawHead(r *http.Request) string {
-	c, _ := r.Context().Value(connKey{}).(*conn)
-	if c == nil {
-		return ""
-	}
-	return c.head
 }

@@ -32,5 +32,5 @@ func (c *requestContext) renew(conn *conn) {
 // clear leaves the context to no request, for the next one.
 func (c *requestContext) clear() {
 	c.conn = nil
-	c.Renew(nil, nil)
+	c.Renew(context.Background(), nil)
 }

@@ -105,9 +105,8 @@ func (w *response) appendHeaders() {
 	for name, values := range w.header {
 		switch name {
 		case "Content-Length":
-			if w.declare(values) {
-				continue
-			}
+			w.declare(values)
+			continue
 		case "Connection":
 			w.closes = w.closes || listsClose(values)
 		case "Date":
@@ -130,14 +129,13 @@ func (w *response) isHeader(name string) bool {
 	return engine.IsToken(name) && !hopByHop(name) && !w.isAnnounced(name) && !strings.HasPrefix(name, http.TrailerPrefix)
 }
 
-func (w *response) declare(values []string) bool {
+func (w *response) declare(values []string) {
 	if len(values) != 1 {
-		return true
+		return
 	}
 	if n, err := strconv.ParseUint(strings.Trim(values[0], " \t"), 10, 63); err == nil {
 		w.length = int64(n)
 	}
-	return true
 }
 
 func listsClose(values []string) bool {
