@@ -20,9 +20,10 @@ const modulePath = "github.com/postern-lb/postern/"
 // Nothing imports cmd, bench or examples, but for the command, which offers bench.
 var mayImport = map[string][]string{
 	"internal/dn":      {},
+	"internal/engine":  {},
 	"internal/fault":   {},
-	"internal/http1":   {},
-	"internal/http2":   {},
+	"internal/http1":   {"internal/engine"},
+	"internal/http2":   {"internal/engine"},
 	"internal/logfile": {},
 	"internal/pki":     {},
 	"internal/yield":   {},
@@ -32,7 +33,7 @@ var mayImport = map[string][]string{
 	"targetgroup": {"internal/fault", "internal/http1"},
 	"listener": {
 		"targetgroup", "trust", "crl",
-		"internal/dn", "internal/fault", "internal/http1", "internal/http2", "internal/logfile", "internal/yield",
+		"internal/dn", "internal/engine", "internal/fault", "internal/http1", "internal/http2", "internal/logfile", "internal/yield",
 	},
 
 	"lb/config": {"internal/fault"},

@@ -3,12 +3,12 @@ package listener
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"io"
 	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
+	"github.com/postern-lb/postern/internal/engine"
 	"github.com/postern-lb/postern/internal/http2"
 	"github.com/postern-lb/postern/trust"
 )
@@ -20,12 +20,6 @@ const (
 	// sealedAlertLen is an alert under TLS 1.3: a record header, two bytes of
 	// alert, the inner content type and the AEAD tag (RFC 8446, section 5.2).
 	sealedAlertLen = recordHeaderLen + 2 + 1 + 16
-
-	// lingerTime and lingerBytes bound how much a refused client may still send
-	// while its TLS alert travels. Closing with unread bytes would make the kernel
-	// reset the connection and could take the alert with it.
-	lingerTime  = 500 * time.Millisecond
-	lingerBytes = 64 << 10
 )
 
 // A conn is one client connection below TLS. Its server sees it, or the *tls.Conn
@@ -150,13 +144,8 @@ func (c *conn) reset() {
 
 // lingerClose closes the connection so that what was already written arrives.
 func (c *conn) lingerClose() {
-	defer c.raw.Close()
-	tcp, ok := c.raw.(*net.TCPConn)
-	if !ok || tcp.CloseWrite() != nil {
-		return
-	}
-	tcp.SetReadDeadline(time.Now().Add(lingerTime))
-	io.CopyN(io.Discard, tcp, lingerBytes)
+	engine.Linger(c.raw)
+	c.raw.Close()
 }
 
 // port is the port of the listener that the client reached.

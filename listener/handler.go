@@ -159,7 +159,7 @@ func (x *exchange) page(status int) {
 func (x *exchange) editResponse(h http.Header) {
 	x.p.responses.Apply(h)
 	if x.endsConnection() {
-		h.Set("Connection", "close") // on HTTP/2 net/http makes a GOAWAY of it
+		h.Set("Connection", "close") // on HTTP/2 the server makes a GOAWAY of it
 	}
 }
 

@@ -30,10 +30,10 @@ func TargetHost(c HostChoice) string {
 		return c.Header
 	}
 	if c.Authority != "" {
-		name, _ := splitHostPort(c.Authority)
+		name := withoutPort(c.Authority)
 		return lowerASCII(name)
 	}
-	name, _ := splitHostPort(orElse(c.Header, c.Fallback))
+	name := withoutPort(orElse(c.Header, c.Fallback))
 	name = lowerASCII(name)
 	if name == "" || c.Port == 80 || c.Port == 443 {
 		return name

@@ -80,7 +80,7 @@ func hostAllowed(r *http.Request) bool {
 	if r.Host == "" {
 		return r.ProtoMajor == 1 && r.ProtoMinor == 0
 	}
-	name, _ := splitHostPort(r.Host)
+	name := withoutPort(r.Host)
 	if !validHostName(name) {
 		return false
 	}

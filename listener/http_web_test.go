@@ -33,7 +33,6 @@ type web struct {
 	conns   webLog
 	logs    webLog // of the process
 	metrics *prometheus.Registry
-	groups  map[string]*targetgroup.Group
 }
 
 // A webLog keeps the lines written to it.

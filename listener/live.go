@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postern-lb/postern/internal/engine"
 	"github.com/postern-lb/postern/internal/yield"
 )
 
@@ -20,7 +21,7 @@ const flushTime = 50 * time.Millisecond
 type live struct {
 	mu    sync.Mutex
 	conns map[*conn]struct{}
-	empty chan struct{} // closed when the set is empty; nil if nobody waits
+	drain engine.Drain // of conns
 }
 
 func (l *live) add(c *conn) {
@@ -49,10 +50,7 @@ func (l *live) remove(c *conn) bool {
 	}
 	c.registered = false
 	delete(l.conns, c)
-	if len(l.conns) == 0 && l.empty != nil {
-		close(l.empty)
-		l.empty = nil
-	}
+	l.drain.Left(len(l.conns))
 	return true
 }
 
@@ -78,15 +76,7 @@ func (l *live) those(served bool) []*conn {
 func (l *live) drained() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.conns) == 0 {
-		done := make(chan struct{})
-		close(done)
-		return done
-	}
-	if l.empty == nil {
-		l.empty = make(chan struct{})
-	}
-	return l.empty
+	return l.drain.Wait(len(l.conns))
 }
 
 // Recheck decides again about the client of every open connection, under the

@@ -74,17 +74,17 @@ func pathOfAbsolute(target string) string {
 	return ""
 }
 
-// splitHostPort cuts the port off a Host header. Brackets of an IPv6 address
-// stay. A colon with nothing behind it counts as a port.
-func splitHostPort(host string) (name, port string) {
+// withoutPort cuts the port off a Host header. Brackets of an IPv6 address stay. A
+// colon with nothing behind it counts as a port.
+func withoutPort(host string) string {
 	end := 0
 	if strings.HasPrefix(host, "[") {
 		end = strings.IndexByte(host, ']') + 1
 	}
 	if colon := strings.IndexByte(host[end:], ':'); colon >= 0 {
-		return host[:end+colon], host[end+colon+1:]
+		return host[:end+colon]
 	}
-	return host, ""
+	return host
 }
 
 // lowerASCII is strings.ToLower for ASCII only. The library's would turn the

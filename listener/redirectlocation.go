@@ -24,7 +24,7 @@ func (d *Redirect) Location(r *http.Request, port uint16) (status int, location 
 		path:     strings.TrimPrefix(path, "/"),
 		query:    query,
 	}
-	v.host, _ = splitHostPort(r.Host)
+	v.host = withoutPort(r.Host)
 	if (d.host.uses("host") || d.path.uses("host") || d.query.uses("host")) && !validHostName(v.host) {
 		return http.StatusBadRequest, ""
 	}

@@ -185,7 +185,7 @@ func (l *Listener) connState(nc net.Conn, state http.ConnState) {
 	case http.StateClosed:
 		l.forget(c)
 	case http.StateHijacked:
-		// ReverseProxy closes it, and exchange.finish counts it out.
+		// Tunnel closes it, and exchange.finish counts it out.
 	}
 }
 

@@ -214,6 +214,7 @@ type requestBody struct {
 	err    atomic.Pointer[error]
 }
 
+// Read implements io.Reader.
 func (b *requestBody) Read(p []byte) (int, error) {
 	b.call.uploading.Store(true)
 	n, err := b.body.Read(p)
@@ -226,6 +227,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Close implements io.Closer.
 func (b *requestBody) Close() error {
 	b.closed.Store(true)
 	return b.body.Close()
@@ -278,6 +280,7 @@ func (b *responseBody) explain(err error) error {
 	return e
 }
 
+// Close implements io.Closer. It ends the call.
 func (b *responseBody) Close() error {
 	b.closed.Store(true)
 	err := b.body.Close()
@@ -292,6 +295,7 @@ type upgradedBody struct {
 	conn io.ReadWriteCloser
 }
 
+// Write implements io.Writer.
 func (b *upgradedBody) Write(p []byte) (int, error) {
 	n, err := b.conn.Write(p)
 	if n > 0 {

@@ -58,7 +58,7 @@ func BenchmarkReadRequest(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			x.ctx.cancel()
+			x.ctx.End()
 			c.in.discard()
 		}
 	})

@@ -8,6 +8,8 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"sync"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // A Call carries one request through a [Transport], with [Transport.Do], and after
@@ -24,7 +26,7 @@ type Call struct {
 	transport *Transport
 	ctx       context.Context
 	host      hostKey
-	head      *block
+	head      *engine.Block
 	text      []byte // what is written before anything is read
 	minor     int
 	stop      func() bool // nil unless the context was told in the general way
@@ -83,9 +85,18 @@ func (c *Call) Reset() bool {
 }
 
 func (c *Call) dropHead() {
-	c.transport.writes.put(c.head)
+	c.transport.writes.Put(c.head)
 	c.head, c.text = nil, nil
 }
+
+// A slot is a context that a call can be entered in, which costs less than AfterFunc: that of
+// a request to a server of this package or of package http2.
+type slot interface {
+	Attach(call engine.Canceler) (attached bool)
+	Detach(call engine.Canceler)
+}
+
+var _ slot = (*engine.Context)(nil)
 
 // watch makes the end of the request's context break the call.
 func (c *Call) watch() {
@@ -279,7 +290,7 @@ func (c *Call) readHead(u *upstream) (*headParser, error) {
 func (c *Call) statusLine(line string) *Error {
 	const codeEnd = versionLen + 4
 	if len(line) < codeEnd || !isVersion(line[:versionLen]) || line[versionLen] != ' ' ||
-		len(line) > codeEnd && line[codeEnd] != ' ' || !plainString(line) {
+		len(line) > codeEnd && line[codeEnd] != ' ' || !engine.All(line, engine.Value) {
 		return bad(BadStatusLine, 0)
 	}
 	if line[:7] != "HTTP/1." || line[7] > '1' {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
@@ -26,7 +28,7 @@ func (c *Call) compose() error {
 	if c.host.address == "" {
 		return fmt.Errorf("http1: no host in the request's URL")
 	}
-	b, err := c.appendRequest(c.head.b[:0])
+	b, err := c.appendRequest(c.head.B[:0])
 	if err != nil {
 		return err
 	}
@@ -100,14 +102,14 @@ func (c *Call) appendRequest(b []byte) ([]byte, error) {
 	if host == "" {
 		host = req.URL.Host
 	}
-	if !isToken(method) || !all(host, classHost) {
+	if !engine.IsToken(method) || !engine.All(host, engine.Host) {
 		return nil, fmt.Errorf("http1: invalid method %q or host %q", method, host)
 	}
 	b = append(append(b, method...), ' ')
 	start := len(b)
 	b = appendTarget(b, req)
 	for _, c := range b[start:] {
-		if !is(c, classTarget) {
+		if !engine.Is(c, engine.Target) {
 			return nil, fmt.Errorf("http1: byte %#x in the request target", c)
 		}
 	}
@@ -199,7 +201,7 @@ func appendRequestHeaders(b []byte, h http.Header, fields *Fields) ([]byte, erro
 		if isFraming(name) || fields.has(name) || name == "User-Agent" && (len(values) == 0 || values[0] == "") {
 			continue
 		}
-		if !isToken(name) {
+		if !engine.IsToken(name) {
 			return nil, fmt.Errorf("http1: invalid header name %q", name)
 		}
 		for _, value := range values {

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // The phases of a connection.
@@ -40,7 +42,6 @@ type conn struct {
 	tls         *tls.ConnectionState
 	in          reader
 	scan        scanner
-	head        string // of the request in its handler
 	readBy      deadline
 	writeBy     deadline
 	hijacked    bool
@@ -57,6 +58,7 @@ type drainer interface{ Drained() bool }
 // always is the drainer of a bare socket.
 type always struct{}
 
+// Drained implements drainer.
 func (always) Drained() bool { return true }
 
 type connKey struct{}
@@ -98,7 +100,7 @@ func (c *conn) end() {
 		return
 	}
 	if c.keepReading {
-		lingerClose(c.nc)
+		engine.Linger(c.nc)
 	}
 	c.nc.Close()
 	c.in.discard()
@@ -267,7 +269,6 @@ func (c *conn) readRequest() (*exchange, *Error) {
 	if err := x.read(c, raw); err != nil {
 		return nil, err
 	}
-	c.head = x.parser.text
 	c.in.r += len(raw)
 	return x, nil
 }
@@ -281,7 +282,7 @@ func (c *conn) refuse(err *Error) {
 	head := c.in.bytes()
 	if c.server.Refuse == nil {
 		io.WriteString(writerFunc(c.write), "HTTP/1.1 "+strconv.Itoa(err.Status)+" "+http.StatusText(err.Status)+
-			"\r\nDate: "+c.server.dateAt(time.Now())+"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+			"\r\nDate: "+c.server.date.At(time.Now())+"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 		return
 	}
 	c.server.Refuse(c.ctx, writerFunc(c.write), &Refusal{err, head})
@@ -289,18 +290,18 @@ func (c *conn) refuse(err *Error) {
 
 type writerFunc func([]byte) (int, error)
 
+// Write implements io.Writer.
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // handle runs the handler and reports whether the connection goes on.
 func (c *conn) handle(x *exchange) (next bool) {
 	c.current.Store(x)
 	if c.ctx.Err() != nil { // cancelCurrent may have come too early to see it
-		x.ctx.cancel()
+		x.ctx.End()
 	}
 	defer func() {
 		c.current.Store(nil)
-		x.ctx.cancel()
-		c.head = ""
+		x.ctx.End()
 		x.abandon()
 		if fault := recover(); fault != nil {
 			next = false
@@ -319,7 +320,7 @@ func (c *conn) handle(x *exchange) (next bool) {
 // connection's has ended.
 func (c *conn) cancelCurrent() {
 	if x := c.current.Load(); x != nil {
-		x.ctx.cancelOf(c)
+		x.ctx.EndOf(c)
 	}
 }
 
@@ -336,43 +337,4 @@ func (c *conn) write(p []byte) (int, error) {
 		c.writeBy.unlessForeign(d, c.nc.SetWriteDeadline)
 	}
 	return c.nc.Write(p)
-}
-
-// RawHead returns the head of the request that r.Context() belongs to, exactly as
-// the client sent it, from the request line to the empty line. It is empty if the
-// request is not one of a [Server] of this package, or if its handler has
-// returned. Call it on the handler's goroutine.
-func RawHead(r *http.Request) string {
-	c, _ := r.Context().Value(connKey{}).(*conn)
-	if c == nil {
-		return ""
-	}
-	return c.head
-}
-
-// lingerClose closes for writing and reads on for a moment: to close with unread
-// bytes would make the kernel reset the connection and could take the last answer
-// with it.
-func lingerClose(nc net.Conn) {
-	if tc, ok := nc.(*tls.Conn); ok {
-		tc.CloseWrite()
-	}
-	half, ok := innermost(nc).(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil {
-		return
-	}
-	nc.SetReadDeadline(time.Now().Add(lingerTime))
-	io.CopyN(io.Discard, innermost(nc), lingerBytes)
-}
-
-// innermost follows NetConn, the method by which *tls.Conn and others show what
-// they wrap.
-func innermost(nc net.Conn) net.Conn {
-	for {
-		outer, ok := nc.(interface{ NetConn() net.Conn })
-		if !ok {
-			return nc
-		}
-		nc = outer.NetConn()
-	}
 }

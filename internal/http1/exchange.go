@@ -44,7 +44,7 @@ func (s *Server) recycle(x *exchange) {
 	if !s.Recycle {
 		return
 	}
-	x.ctx.renew(nil)
+	x.ctx.clear()
 	x.request, x.url, x.body = http.Request{}, url.URL{}, requestBody{}
 	clear(x.spare)
 	x.response = response{spare: x.spare}
@@ -217,10 +217,10 @@ func (b *requestBody) drain(wait time.Duration) bool {
 	if !b.ready() {
 		c.readBy.force(time.Now().Add(wait), c.nc.SetReadDeadline)
 	}
-	scrap := c.server.writes.get()
-	defer c.server.writes.put(scrap)
+	scrap := c.server.writes.Get()
+	defer c.server.writes.Put(scrap)
 	for {
-		n, err := b.read(scrap.b)
+		n, err := b.read(scrap.Whole())
 		limit -= int64(n)
 		switch {
 		case limit < 0:
@@ -259,5 +259,5 @@ func (c *conn) checkClient() {
 	if x == nil || !x.body.over.Load() || c.probe.see() != outlookOver {
 		return
 	}
-	x.ctx.cancelOf(c)
+	x.ctx.EndOf(c)
 }

@@ -3,6 +3,8 @@ package http1
 import (
 	"fmt"
 	"net/http"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // Fields are headers that are the same for many requests, checked and written out
@@ -20,11 +22,11 @@ type Fields struct {
 // connection frames its messages with is refused too.
 func (f *Fields) Add(name, value string) error {
 	switch {
-	case !isToken(name) || name != http.CanonicalHeaderKey(name):
+	case !engine.IsToken(name) || name != http.CanonicalHeaderKey(name):
 		return fmt.Errorf("http1: %q is no header name in canonical form", name)
 	case isFraming(name):
 		return fmt.Errorf("http1: header %q frames messages and cannot be set", name)
-	case !plainString(value):
+	case !engine.All(value, engine.Value):
 		return fmt.Errorf("http1: control character in a value of header %q", name)
 	}
 	f.names = append(f.names, name)

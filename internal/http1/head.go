@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math"
 	"net/http"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // A scanner finds the end of a head while its bytes come in, and the ends of its
@@ -233,7 +235,7 @@ func trailerAllowed(name string) bool {
 		"Keep-Alive", "Proxy-Connection", "Authorization", "Content-Encoding", "Content-Type", "Content-Range", "Max-Forwards":
 		return false
 	}
-	return isToken(name)
+	return engine.IsToken(name)
 }
 
 // maxLengthDigits is how many digits a Content-Length may have: what an int64 holds.

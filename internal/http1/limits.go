@@ -53,10 +53,6 @@ const (
 	// drainTime is how long that rest may take to come after an answer that was
 	// flushed before.
 	drainTime = 2 * time.Second
-	// lingerTime and lingerBytes bound what is still read from a connection that
-	// has been closed for writing, so that the last answer is not lost to a reset.
-	lingerTime  = 500 * time.Millisecond
-	lingerBytes = 64 << 10
 	// newGrace is how long a connection without a request survives Shutdown.
 	newGrace = time.Second
 	// watchInterval is the time between two looks at the clients of long requests.

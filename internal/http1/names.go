@@ -1,6 +1,10 @@
 package http1
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/postern-lb/postern/internal/engine"
+)
 
 // commonNames maps headers as clients write them in lower case to their canonical
 // names, so that a common name costs no allocation. It never changes.
@@ -24,7 +28,7 @@ func makeCommonNames(names ...string) map[string]string {
 	for _, name := range names {
 		lower := []byte(name)
 		for i, c := range lower {
-			if is(c, classUpper) {
+			if engine.Is(c, engine.Upper) {
 				lower[i] = c | 0x20
 			}
 		}
@@ -37,19 +41,19 @@ func makeCommonNames(names ...string) map[string]string {
 // begins with and whether that token is in canonical form.
 func nameShape(raw []byte) (n int, canonical bool) {
 	canonical = true
-	wrong := classLower // a letter of this case would not be canonical here
+	wrong := engine.Lower // a letter of this case would not be canonical here
 	for n < len(raw) {
 		c := raw[n]
-		k := classes[c]
-		if k&classToken == 0 {
+		k := engine.ClassOf(c)
+		if k&engine.Token == 0 {
 			break
 		}
 		if k&wrong != 0 {
 			canonical = false
 		}
-		wrong = classUpper
+		wrong = engine.Upper
 		if c == '-' {
-			wrong = classLower
+			wrong = engine.Lower
 		}
 		n++
 	}

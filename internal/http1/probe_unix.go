@@ -6,6 +6,8 @@ import (
 	"crypto/tls"
 	"net"
 	"syscall"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // peekLen is enough to see a TLS alert whole.
@@ -27,7 +29,7 @@ type probe struct {
 
 // open finds the socket below nc.
 func (p *probe) open(nc net.Conn) {
-	inner := innermost(nc)
+	inner := engine.Innermost(nc)
 	_, plain := inner.(*net.TCPConn)
 	_, p.tls = nc.(*tls.Conn)
 	sc, ok := inner.(syscall.Conn)

@@ -3,41 +3,20 @@ package http1
 import (
 	"errors"
 	"io"
-	"sync"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
-
-// A block is a pooled buffer.
-type block struct{ b []byte }
-
-// A blockPool lends buffers of one size.
-type blockPool struct {
-	pool sync.Pool
-	size int
-}
-
-func (p *blockPool) get() *block {
-	if b, ok := p.pool.Get().(*block); ok {
-		return b
-	}
-	return &block{make([]byte, p.size)}
-}
-
-func (p *blockPool) put(b *block) {
-	if b != nil {
-		p.pool.Put(b)
-	}
-}
 
 // A reader is a connection with a buffer that it borrows while there is something
 // in it. It is owned by whoever reads the connection.
 type reader struct {
 	src   io.Reader
-	pool  *blockPool
-	block *block // what buf was borrowed as
-	buf   []byte // nil if nothing is borrowed; longer than a block for a long head
-	r, w  int    // buf[r:w] is unread
-	total int64  // bytes ever read from src
-	short bool   // the last read from src found less than it had room for
+	pool  *engine.Blocks
+	block *engine.Block // what buf was borrowed as
+	buf   []byte        // nil if nothing is borrowed; longer than a block for a long head
+	r, w  int           // buf[r:w] is unread
+	total int64         // bytes ever read from src
+	short bool          // the last read from src found less than it had room for
 }
 
 func (b *reader) buffered() int { return b.w - b.r }
@@ -46,8 +25,8 @@ func (b *reader) bytes() []byte { return b.buf[b.r:b.w] }
 
 func (b *reader) acquire() {
 	if b.buf == nil {
-		b.block = b.pool.get()
-		b.buf = b.block.b
+		b.block = b.pool.Get()
+		b.buf = b.block.Whole()
 		b.r, b.w = 0, 0
 	}
 }
@@ -57,7 +36,7 @@ func (b *reader) release() {
 	if b.buf == nil || b.r != b.w {
 		return
 	}
-	b.pool.put(b.block)
+	b.pool.Put(b.block)
 	b.block, b.buf, b.r, b.w = nil, nil, 0, 0
 }
 
@@ -122,7 +101,7 @@ func (b *reader) grow(limit int) {
 	bigger := make([]byte, min(limit, 4*len(b.buf)))
 	b.w = copy(bigger, b.buf[b.r:b.w])
 	b.r = 0
-	b.pool.put(b.block)
+	b.pool.Put(b.block)
 	b.block, b.buf = nil, bigger
 }
 

@@ -81,7 +81,7 @@ func TestRecycledContexts(t *testing.T) {
 		ended := make(chan struct{})
 		stop := context.AfterFunc(ctx, func() { close(ended) })
 		if r.URL.Path == "/cancel" {
-			ctx.(*requestContext).cancel()
+			ctx.(*requestContext).End()
 			<-ctx.Done()
 			<-ended
 			if stop() || !errors.Is(context.Cause(ctx), context.Canceled) {

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // A startLine is a request line: three parts of the head's text.
@@ -19,7 +21,7 @@ const versionLen = len("HTTP/1.1")
 func parseRequestLine(line string) (startLine, *Error) {
 	var l startLine
 	space := strings.IndexByte(line, ' ')
-	if space <= 0 || !isToken(line[:space]) {
+	if space <= 0 || !engine.IsToken(line[:space]) {
 		return l, bad(BadRequestLine, 0)
 	}
 	l.method = line[:space]
@@ -29,7 +31,7 @@ func parseRequestLine(line string) (startLine, *Error) {
 		return l, bad(BadRequestLine, space+1)
 	}
 	l.target = rest[:last]
-	if !all(l.target, classTarget) {
+	if !engine.All(l.target, engine.Target) {
 		return l, bad(BadTarget, space+1)
 	}
 	switch rest[last+1:] {
@@ -52,7 +54,7 @@ func isVersion(s string) bool {
 func parseTarget(u *url.URL, method, target string) *Error {
 	if target[0] == '/' {
 		end := 0
-		for end < len(target) && is(target[end], classPath) {
+		for end < len(target) && engine.Is(target[end], engine.Path) {
 			end++
 		}
 		if end == len(target) {
@@ -86,7 +88,7 @@ func parseRareTarget(u *url.URL, method, target string) *Error {
 // checkHost holds the rules about Host: one in HTTP/1.1, at most one in HTTP/1.0
 // (RFC 9112, section 3.2).
 func (p *headParser) checkHost(minor int) *Error {
-	if p.hosts > 1 || p.hosts == 0 && minor > 0 || !all(p.host, classHost) {
+	if p.hosts > 1 || p.hosts == 0 && minor > 0 || !engine.All(p.host, engine.Host) {
 		return bad(BadHost, -1)
 	}
 	return nil

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // headRoom is kept free before a response's headers for what is known last: the
@@ -34,7 +36,7 @@ type response struct {
 	status   int // 0 until WriteHeader
 	length   int64
 	written  int64
-	block    *block
+	block    *engine.Block
 	out      []byte // headRoom, headers and body; after the head is sent: body only
 	headEnd  int
 	headSent bool
@@ -100,13 +102,13 @@ func bodyAllowed(status int) bool {
 
 func (w *response) acquire() {
 	if w.block == nil && w.out == nil {
-		w.block = w.c.server.writes.get()
-		w.out = w.block.b[:0]
+		w.block = w.c.server.writes.Get()
+		w.out = w.block.B[:0]
 	}
 }
 
 func (w *response) release() {
-	w.c.server.writes.put(w.block)
+	w.c.server.writes.Put(w.block)
 	w.block, w.out = nil, nil
 }
 
@@ -136,7 +138,7 @@ func (w *response) appendHeaders(b []byte) []byte {
 		case "Trailer":
 			w.trailers = w.minor > 0
 		}
-		if strings.HasPrefix(name, http.TrailerPrefix) || !isToken(name) || w.isTrailer(name) {
+		if strings.HasPrefix(name, http.TrailerPrefix) || !engine.IsToken(name) || w.isTrailer(name) {
 			continue
 		}
 		b = appendField(b, name, values)
@@ -160,7 +162,7 @@ func (w *response) appendConnection(b []byte, values []string) []byte {
 			switch {
 			case equalFold(member, "close"):
 				w.close = true
-			case !equalFold(member, "keep-alive") && isToken(member):
+			case !equalFold(member, "keep-alive") && engine.IsToken(member):
 				b = append(append(append(b, "Connection: "...), member...), "\r\n"...)
 			}
 		}
@@ -215,7 +217,7 @@ func (w *response) inform(status int) {
 	}
 	b := appendStatusLine(nil, 1, status)
 	for name, values := range w.header {
-		if name != "Content-Length" && name != "Transfer-Encoding" && name != "Connection" && isToken(name) {
+		if name != "Content-Length" && name != "Transfer-Encoding" && name != "Connection" && engine.IsToken(name) {
 			b = appendField(b, name, values)
 		}
 	}

@@ -173,27 +173,27 @@ func (w *response) flush() {
 
 // finish completes the response after the handler has returned, and reports
 // whether the connection can take another request.
-func (w *exchange) finish() bool {
-	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
+func (x *exchange) finish() bool {
+	if x.status == 0 {
+		x.WriteHeader(http.StatusOK)
 	}
-	if w.err == nil && w.headSent {
-		w.flushBody(true)
-	} else if w.err == nil {
-		w.sendHead(true)
+	if x.err == nil && x.headSent {
+		x.flushBody(true)
+	} else if x.err == nil {
+		x.sendHead(true)
 	}
-	short := w.hasBody && w.length >= 0 && w.written < w.length
-	alone := w.body.interrupt()
-	if w.err != nil || short || !alone {
+	short := x.hasBody && x.length >= 0 && x.written < x.length
+	alone := x.body.interrupt()
+	if x.err != nil || short || !alone {
 		return false
 	}
-	if w.close || w.status == http.StatusSwitchingProtocols {
-		w.c.keepReading = !w.body.over.Load()
+	if x.close || x.status == http.StatusSwitchingProtocols {
+		x.c.keepReading = !x.body.over.Load()
 		return false
 	}
-	w.c.writeBy.clearForeign(w.c.nc.SetWriteDeadline)
-	if !w.body.drain(drainTime) {
-		w.c.keepReading = true
+	x.c.writeBy.clearForeign(x.c.nc.SetWriteDeadline)
+	if !x.body.drain(drainTime) {
+		x.c.keepReading = true
 		return false
 	}
 	return true
@@ -300,7 +300,7 @@ func (w *response) appendPrefix(b []byte) []byte {
 	b = appendStatusLine(b, w.minor, w.status)
 	if !w.hasDate {
 		if _, set := w.header["Date"]; !set {
-			b = append(append(append(b, "Date: "...), w.c.server.dateAt(time.Now())...), crlf...)
+			b = append(append(append(b, "Date: "...), w.c.server.date.At(time.Now())...), crlf...)
 		}
 	}
 	switch {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // A Server answers HTTP/1.1 requests of connections that somebody else accepts.
@@ -50,22 +52,22 @@ type Server struct {
 
 	once      sync.Once
 	limits    Limits
-	reads     blockPool
-	writes    blockPool
+	reads     engine.Blocks
+	writes    engine.Blocks
 	exchanges sync.Pool
-	date      atomic.Pointer[date]
+	date      engine.Date
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
 	watching bool
-	empty    chan struct{} // closed when conns is empty; nil if nobody waits
+	drain    engine.Drain // of conns
 	closing  atomic.Bool
 }
 
 func (s *Server) init() {
 	s.once.Do(func() {
 		s.limits = s.Limits.withDefaults()
-		s.reads.size, s.writes.size = readBuffer, writeBuffer
+		s.reads.Size, s.writes.Size = readBuffer, writeBuffer
 	})
 }
 
@@ -111,10 +113,7 @@ func (s *Server) untrack(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	if len(s.conns) == 0 && s.empty != nil {
-		close(s.empty)
-		s.empty = nil
-	}
+	s.drain.Left(len(s.conns))
 }
 
 // Shutdown closes idle connections at once, lets requests in flight finish with
@@ -139,15 +138,7 @@ func (s *Server) beginShutdown() <-chan struct{} {
 	for c := range s.conns {
 		c.retire()
 	}
-	if s.empty == nil {
-		s.empty = make(chan struct{})
-	}
-	empty := s.empty
-	if len(s.conns) == 0 {
-		close(s.empty)
-		s.empty = nil
-	}
-	return empty
+	return s.drain.Wait(len(s.conns))
 }
 
 // Close closes all connections, whatever they are doing. Handlers notice when
@@ -196,21 +187,4 @@ func (s *Server) longRequests(long []*conn) ([]*conn, bool) {
 		c.seen = x
 	}
 	return long, true
-}
-
-// A date is the value of the Date header for one second.
-type date struct {
-	second int64
-	text   string
-}
-
-// dateAt returns the Date of now, formatted at most once a second.
-func (s *Server) dateAt(now time.Time) string {
-	second := now.Unix()
-	if d := s.date.Load(); d != nil && d.second == second {
-		return d.text
-	}
-	d := &date{second, now.UTC().Format(http.TimeFormat)}
-	s.date.Store(d)
-	return d.text
 }

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // A Transport sends requests to HTTP/1.1 servers and keeps connections to them. It
@@ -37,15 +39,15 @@ type Transport struct {
 
 	once   sync.Once
 	limits Limits
-	reads  blockPool
-	writes blockPool
+	reads  engine.Blocks
+	writes engine.Blocks
 	pool   pool
 }
 
 func (t *Transport) init() {
 	t.once.Do(func() {
 		t.limits = responseLimits(t.MaxResponseHeaderBytes)
-		t.reads.size, t.writes.size = readBuffer, writeBuffer
+		t.reads.Size, t.writes.Size = readBuffer, writeBuffer
 		t.pool.open(t.MaxIdlePerHost, t.IdleTimeout)
 	})
 }
@@ -76,7 +78,7 @@ func (t *Transport) Do(c *Call, req *http.Request) (*http.Response, error) {
 	t.init()
 	c.transport, c.ctx = t, req.Context()
 	c.res.Request = req
-	c.head = t.writes.get()
+	c.head = t.writes.Get()
 	defer c.dropHead()
 	if err := c.compose(); err != nil {
 		closeBody(req)

@@ -26,9 +26,9 @@ func newUpload(c *Call) *upload { return &upload{call: c, done: make(chan struct
 // must not take what has come for all.
 func (u *upload) run(nc net.Conn) {
 	req := u.call.res.Request
-	block := u.call.transport.writes.get()
-	u.whole, u.err = u.copy(nc, req, block.b)
-	u.call.transport.writes.put(block)
+	block := u.call.transport.writes.Get()
+	u.whole, u.err = u.copy(nc, req, block.Whole())
+	u.call.transport.writes.Put(block)
 	req.Body.Close()
 	close(u.done)
 	if u.err != nil {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // A requestBody is a request's body. Its methods may be called from any goroutine,
@@ -15,10 +17,10 @@ type requestBody struct {
 
 	mu      sync.Mutex
 	arrived sync.Cond
-	blocks  []*block // guarded by mu: what has come and was not read
-	offset  int      // guarded by mu: how much of the first was read
-	size    int      // guarded by mu: bytes in blocks
-	err     error    // guarded by mu: io.EOF, or why there will be no more
+	blocks  []*engine.Block // guarded by mu: what has come and was not read
+	offset  int             // guarded by mu: how much of the first was read
+	size    int             // guarded by mu: bytes in blocks
+	err     error           // guarded by mu: io.EOF, or why there will be no more
 	trailer http.Header
 	gone    bool  // guarded by mu: nobody may read any more
 	begun   bool  // guarded by mu
@@ -117,10 +119,10 @@ func (b *requestBody) ended() error {
 // take copies from the first block; mu is held.
 func (b *requestBody) take(p []byte) int {
 	first := b.blocks[0]
-	n := copy(p, first.b[b.offset:])
+	n := copy(p, first.B[b.offset:])
 	b.size -= n
-	if b.offset += n; b.offset == len(first.b) {
-		b.s.c.server.bodies.put(first)
+	if b.offset += n; b.offset == len(first.B) {
+		b.s.c.server.bodies.Put(first)
 		b.offset = 0
 		b.blocks[0] = nil
 		if b.blocks = b.blocks[1:]; len(b.blocks) == 0 {
@@ -146,13 +148,13 @@ func (b *requestBody) receive(data []byte, end bool) (unwanted int, err error) {
 	b.size += len(data)
 	for len(data) > 0 {
 		last := len(b.blocks) - 1
-		if last < 0 || len(b.blocks[last].b) == cap(b.blocks[last].b) {
-			b.blocks = append(b.blocks, b.s.c.server.bodies.get())
+		if last < 0 || len(b.blocks[last].B) == cap(b.blocks[last].B) {
+			b.blocks = append(b.blocks, b.s.c.server.bodies.Get())
 			last++
 		}
 		into := b.blocks[last]
-		n := min(len(data), cap(into.b)-len(into.b))
-		into.b = append(into.b, data[:n]...)
+		n := min(len(data), cap(into.B)-len(into.B))
+		into.B = append(into.B, data[:n]...)
 		data = data[n:]
 	}
 	if end {
@@ -198,7 +200,7 @@ func (b *requestBody) drop() int {
 	}
 	n := b.size
 	for _, piece := range b.blocks {
-		b.s.c.server.bodies.put(piece)
+		b.s.c.server.bodies.Put(piece)
 	}
 	b.blocks, b.offset, b.size, b.gone = nil, 0, 0, true
 	b.arrived.Broadcast()

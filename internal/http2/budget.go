@@ -17,17 +17,17 @@ func newBudget(full, perSecond int, now time.Time) budget {
 // earn adds to the budget, up to its full size.
 func (b *budget) earn(n int) { b.left = min(b.left+n, b.full) }
 
-// spend takes n and reports whether there was as much. The clock is looked at
-// only when there was not.
-func (b *budget) spend(n int) bool {
-	if b.left < n {
+// spend takes one, and reports whether there was one. The clock is looked at only
+// when there was not.
+func (b *budget) spend() bool {
+	if b.left < 1 {
 		now := time.Now()
 		b.earn(int(min(now.Sub(b.filled).Seconds(), 3600) * float64(b.perSecond)))
 		b.filled = now
 	}
-	if b.left < n {
+	if b.left < 1 {
 		return false
 	}
-	b.left -= n
+	b.left--
 	return true
 }

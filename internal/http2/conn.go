@@ -4,13 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // errClosed is what is left to be said to handlers of a connection that is over.
@@ -39,14 +40,14 @@ type conn struct {
 
 	mu sync.Mutex
 	// Guarded by mu, which is taken before a body's: the output.
-	out      *block      // nil if there is none
-	flushing bool        // somebody is writing, or about to
-	replies  int         // bytes in out that answer control frames
-	waiting  [8]waitList // streams with data that cannot be sent yet, by urgency
-	room     sync.Cond   // out has become shorter, or the connection is over
-	writeBy  time.Time   // the deadline that nc has
-	window   int         // what the client takes, all streams together
-	initial  int         // what the client takes on a new stream
+	out      *engine.Block // nil if there is none
+	flushing bool          // somebody is writing, or about to
+	replies  int           // bytes in out that answer control frames
+	waiting  [8]waitList   // streams with data that cannot be sent yet, by urgency
+	room     sync.Cond     // out has become shorter, or the connection is over
+	writeBy  time.Time     // the deadline that nc has
+	window   int           // what the client takes, all streams together
+	initial  int           // what the client takes on a new stream
 	// Guarded by mu: what the client may send.
 	receive int // of the connection's window
 	// Guarded by mu: the streams.
@@ -155,7 +156,8 @@ func (c *conn) end(err error) {
 	c.over(errClosed)
 	c.mu.Unlock()
 	if faulty || err == errIdle {
-		linger(c.nc)
+		c.nc.SetWriteDeadline(time.Now().Add(errorWait))
+		engine.Linger(c.nc)
 	}
 	c.nc.Close()
 	c.setState(http.StateClosed)
@@ -167,7 +169,7 @@ func (c *conn) end(err error) {
 	if c.farewell != nil {
 		c.farewell.Stop()
 	}
-	c.server.outs.put(c.out)
+	c.server.outs.Put(c.out)
 	c.out = nil
 	c.mu.Unlock()
 }
@@ -232,7 +234,7 @@ func (c *conn) abort(s *stream, err error) {
 // A cancellation is a stream as a task: to end its context.
 type cancellation stream
 
-func (s *cancellation) run() { s.ctx.cancel(context.Canceled) }
+func (s *cancellation) run() { s.ctx.End() }
 
 // remove takes a stream out of the table; mu is held.
 func (c *conn) remove(s *stream) {
@@ -322,20 +324,4 @@ func (c *conn) logClient(e *connError) {
 		c.server.Log.Log(c.ctx, slog.LevelDebug, "connection ended for an error of the client",
 			"client", c.remote, "code", uint32(e.code), "error", e.text)
 	}
-}
-
-// linger closes for writing and reads on for a moment: to close with unread bytes
-// would make the kernel reset the connection and could take the last frames with it.
-func linger(nc net.Conn) {
-	nc.SetWriteDeadline(time.Now().Add(errorWait))
-	if tc, ok := nc.(*tls.Conn); ok {
-		tc.CloseWrite()
-		nc = tc.NetConn()
-	}
-	half, ok := nc.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil {
-		return
-	}
-	nc.SetReadDeadline(time.Now().Add(lingerTime))
-	io.CopyN(io.Discard, nc, lingerBytes)
 }

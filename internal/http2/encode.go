@@ -1,6 +1,10 @@
 package http2
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/postern-lb/postern/internal/engine"
+)
 
 // The encoder has no state: it writes literals that enter no table. That costs some
 // bytes on the wire and saves a table for each connection, the look-ups in it, and
@@ -85,7 +89,7 @@ func appendField(b []byte, name, value string) []byte {
 	start := len(b)
 	b = append(b, value...)
 	for i, c := range b[start:] {
-		if classes[c]&classValue == 0 {
+		if !engine.Is(c, engine.Value) {
 			b[start+i] = ' '
 		}
 	}
@@ -93,7 +97,7 @@ func appendField(b []byte, name, value string) []byte {
 }
 
 func trimValue(s string) string {
-	blank := func(c byte) bool { return isSpace(c) || classes[c]&classValue == 0 }
+	blank := func(c byte) bool { return isSpace(c) || !engine.Is(c, engine.Value) }
 	for s != "" && blank(s[0]) {
 		s = s[1:]
 	}

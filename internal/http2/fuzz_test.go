@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postern-lb/postern/internal/engine"
 	xhttp2 "golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 )
@@ -97,7 +98,7 @@ func FuzzEncode(f *testing.F) {
 	f.Add("X-Odd", " a\r\nb: c\x00 ")
 	f.Add("Set-Cookie", strings.Repeat("v", 300))
 	f.Fuzz(func(t *testing.T, name, value string) {
-		if !isToken(name) {
+		if !engine.IsToken(name) {
 			return
 		}
 		fields, err := hpack.NewDecoder(0, nil).DecodeFull(appendField(nil, name, value))

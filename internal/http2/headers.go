@@ -190,7 +190,7 @@ func (c *conn) newStream(id uint32) *stream {
 		s.blank = *template.WithContext(&s.ctx)
 	}
 	s.c, s.id, s.urgency = c, id, defaultUrgency
-	s.ctx.renew(c.ctx)
+	s.ctx.Renew(c.ctx, nil)
 	s.cond.L = &c.mu
 	s.body.s, s.body.want = s, -1
 	s.body.arrived.L = &s.body.mu

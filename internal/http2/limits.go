@@ -73,10 +73,6 @@ const (
 	goodbyeWait = time.Second
 	// errorWait bounds the writing of the last frames of a connection that failed.
 	errorWait = time.Second
-	// lingerTime and lingerBytes bound what is still read from a connection that
-	// has been closed for writing, so that the last frames are not lost to a reset.
-	lingerTime  = 500 * time.Millisecond
-	lingerBytes = 64 << 10
 )
 
 // Limits bound what a client may make the server do. A field that is zero stands

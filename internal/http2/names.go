@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/postern-lb/postern/internal/engine"
 	"golang.org/x/net/http2/hpack"
 )
 
@@ -142,17 +143,7 @@ func makeStaticTable() []entry {
 // without upper-case letters (RFC 9113, section 8.2.1).
 func isLowerToken(s string) bool {
 	for i := range len(s) {
-		if classes[s[i]]&classLowerToken == 0 {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// isToken reports whether s is a token (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		if classes[s[i]]&(classLowerToken|classUpper) == 0 {
+		if engine.ClassOf(s[i])&(engine.Token|engine.Upper) != engine.Token {
 			return false
 		}
 	}
@@ -162,59 +153,7 @@ func isToken(s string) bool {
 // validValue holds field values to RFC 9113, section 8.2.1, and to having no control
 // character but the tab (RFC 9110, section 5.5).
 func validValue[T string | []byte](v T) bool {
-	for i := range len(v) {
-		if classes[v[i]]&classValue == 0 {
-			return false
-		}
-	}
-	return len(v) == 0 || !isSpace(v[0]) && !isSpace(v[len(v)-1])
+	return engine.All(v, engine.Value) && (len(v) == 0 || !isSpace(v[0]) && !isSpace(v[len(v)-1]))
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' }
-
-// A class is a set of kinds that a byte belongs to.
-type class uint8
-
-const (
-	classLowerToken class = 1 << iota // may stand in a field name
-	classUpper
-	classValue // may stand in a field value
-	classPath  // needs no percent-encoding in a path, and never gets one
-	classHost  // may stand in a Host (RFC 3986, section 3.2.2)
-	classTarget
-)
-
-// classes is computed before main and never changes.
-var classes = makeClasses()
-
-func makeClasses() (t [256]class) {
-	mark := func(chars string, c class) {
-		for i := range len(chars) {
-			t[chars[i]] |= c
-		}
-	}
-	for c := range t {
-		if c >= 0x20 && c != 0x7f || c == '\t' {
-			t[c] |= classValue
-		}
-		if c > 0x20 && c < 0x7f {
-			t[c] |= classTarget
-		}
-	}
-	const lower, upper, digits = "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789"
-	mark(lower+digits, classLowerToken|classPath|classHost)
-	mark(upper, classUpper|classPath|classHost)
-	mark("!#$%&'*+-.^_`|~", classLowerToken)
-	mark("-_.~$&+,/:;=@", classPath)
-	mark("!$%&'()*+,-.:;=[]_~", classHost)
-	return t
-}
-
-func all(s string, want class) bool {
-	for i := range len(s) {
-		if classes[s[i]]&want == 0 {
-			return false
-		}
-	}
-	return true
-}

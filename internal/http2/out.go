@@ -14,13 +14,13 @@ import (
 // output returns out's bytes to append to; mu is held.
 func (c *conn) output() []byte {
 	if c.out == nil {
-		c.out = c.server.outs.get()
+		c.out = c.server.outs.Get()
 	}
-	return c.out.b
+	return c.out.B
 }
 
 // put is what becomes of output's bytes.
-func (c *conn) put(b []byte) { c.out.b = b }
+func (c *conn) put(b []byte) { c.out.B = b }
 
 // reply appends a frame that a client's control frame asks for; mu is held. A client
 // that asks and does not read is not answered for ever.
@@ -66,8 +66,8 @@ func (c *conn) flush(rounds int) {
 		c.pump()
 		c.room.Broadcast()
 		c.mu.Unlock()
-		err := c.write(out.b)
-		c.server.outs.put(out)
+		err := c.write(out.B)
+		c.server.outs.Put(out)
 		c.mu.Lock()
 		if err != nil {
 			c.over(err)
@@ -146,7 +146,7 @@ func (c *conn) space() int {
 	if c.out == nil {
 		return outLimit
 	}
-	return outLimit - len(c.out.b)
+	return outLimit - len(c.out.B)
 }
 
 // pump moves waiting data to out as far as windows and room allow: the most urgent

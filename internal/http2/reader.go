@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // errNoProgress says that a connection is of no use.
@@ -21,8 +23,8 @@ var errIdle = errors.New("http2: idle")
 // something in it, or requests are open.
 type reader struct {
 	c     *conn
-	block *block
-	r, w  int       // block.b[r:w] is unread
+	block *engine.Block
+	r, w  int       // block.B[r:w] is unread
 	began time.Time // of what must come to its end in HeaderTimeout; zero if there is nothing
 	until time.Time // the deadline that the connection has
 	small [smallRead]byte
@@ -32,13 +34,13 @@ func (in *reader) bytes() []byte {
 	if in.block == nil {
 		return nil
 	}
-	return in.block.b[in.r:in.w]
+	return in.block.B[in.r:in.w]
 }
 
 func (in *reader) acquire() {
 	if in.block == nil {
-		in.block = in.c.server.reads.get()
-		in.block.b = in.block.b[:cap(in.block.b)]
+		in.block = in.c.server.reads.Get()
+		in.block.B = in.block.Whole()
 		in.r, in.w = 0, 0
 	}
 }
@@ -46,7 +48,7 @@ func (in *reader) acquire() {
 // release gives the buffer back if it is empty.
 func (in *reader) release() {
 	if in.block != nil && in.r == in.w {
-		in.c.server.reads.put(in.block)
+		in.c.server.reads.Put(in.block)
 		in.block, in.r, in.w = nil, 0, 0
 	}
 }
@@ -86,15 +88,15 @@ func (in *reader) fill() error {
 			return err
 		}
 		in.acquire()
-		in.w = copy(in.block.b, in.small[:n])
+		in.w = copy(in.block.B, in.small[:n])
 		return nil
 	}
 	in.acquire()
 	if in.r > 0 {
-		in.w = copy(in.block.b, in.block.b[in.r:in.w])
+		in.w = copy(in.block.B, in.block.B[in.r:in.w])
 		in.r = 0
 	}
-	n, err := in.read(in.block.b[in.w:])
+	n, err := in.read(in.block.B[in.w:])
 	in.w += n
 	return err
 }

@@ -62,7 +62,7 @@ func (c *conn) readFrame() error {
 func (c *conn) idleFrame() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.idleFrames.spend(1) {
+	if !c.idleFrames.spend() {
 		return fatal(codeEnhanceYourCalm, "too many frames that carry nothing")
 	}
 	return nil
@@ -84,7 +84,7 @@ func (c *conn) resetByError(e *streamError) error {
 
 // spendReset counts a request that was begun and given up; mu is held.
 func (c *conn) spendReset() error {
-	if !c.resets.spend(1) {
+	if !c.resets.spend() {
 		return fatal(codeEnhanceYourCalm, "too many streams are reset")
 	}
 	return nil
@@ -175,7 +175,7 @@ func (c *conn) takeWindowUpdate(f *frame) error {
 	n := int(binary.BigEndian.Uint32(f.payload) & maxWindow)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n <= smallUpdate && !c.idleFrames.spend(1) {
+	if n <= smallUpdate && !c.idleFrames.spend() {
 		return fatal(codeEnhanceYourCalm, "windows are opened by too little")
 	}
 	if f.stream == 0 {
@@ -222,7 +222,7 @@ func (c *conn) takeReset(f *frame) error {
 		if f.stream > c.last && c.goodbye != goodbyeFinal {
 			return fatal(codeProtocol, "RST_STREAM on an idle stream")
 		}
-		if !c.idleFrames.spend(1) {
+		if !c.idleFrames.spend() {
 			return fatal(codeEnhanceYourCalm, "too many frames that carry nothing")
 		}
 		return nil

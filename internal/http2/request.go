@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // template is never changed; [http.Request.WithContext] of it is the one way to
@@ -43,9 +45,9 @@ func (p *pseudo) has(k kind) bool { return p.seen&(1<<(k-kindMethod)) != 0 }
 // check says what is wrong with them together; nothing if it is all right.
 func (p *pseudo) check() string {
 	switch {
-	case !isToken(p.method):
+	case !engine.IsToken(p.method):
 		return ":method"
-	case !all(p.authority, classHost):
+	case !engine.All(p.authority, engine.Host):
 		return ":authority" // userinfo too: it is deprecated and no host
 	case p.method == http.MethodConnect:
 		if p.has(kindScheme) || p.has(kindPath) || p.authority == "" {
@@ -55,7 +57,7 @@ func (p *pseudo) check() string {
 	case p.scheme != "https" && p.scheme != "http":
 		return ":scheme"
 	case p.path == "*" && p.method == http.MethodOptions:
-	case !strings.HasPrefix(p.path, "/") || !all(p.path, classTarget):
+	case !strings.HasPrefix(p.path, "/") || !engine.All(p.path, engine.Target):
 		return ":path"
 	}
 	return ""
@@ -129,13 +131,13 @@ func (s *stream) standIn(p *pseudo) {
 	s.request = s.blank
 	r := s.req
 	r.Method, r.RequestURI, r.Host = p.method, p.path, p.authority
-	if !isToken(p.method) {
+	if !engine.IsToken(p.method) {
 		r.Method = http.MethodGet
 	}
-	if r.RequestURI == "" || !all(p.path, classTarget) {
+	if r.RequestURI == "" || !engine.All(p.path, engine.Target) {
 		r.RequestURI = "/"
 	}
-	if !all(p.authority, classHost) {
+	if !engine.All(p.authority, engine.Host) {
 		r.Host = ""
 	}
 	s.url = url.URL{Path: "/"}
@@ -155,7 +157,7 @@ func (s *stream) special(f *field, host *string) string {
 			return "TE" // RFC 9113, section 8.2.2
 		}
 	case kindHost:
-		if *host != "" || f.value == "" || !all(f.value, classHost) {
+		if *host != "" || f.value == "" || !engine.All(f.value, engine.Host) {
 			return "host"
 		}
 		*host = f.value
@@ -219,7 +221,7 @@ func (s *stream) tidy(r *http.Request) {
 	for _, list := range announced {
 		for name := range strings.SplitSeq(list, ",") {
 			name = textproto.CanonicalMIMEHeaderKey(strings.Trim(name, " \t"))
-			if !isToken(name) || !trailerAllowed(name) {
+			if !engine.IsToken(name) || !trailerAllowed(name) {
 				continue
 			}
 			if r.Trailer == nil {
@@ -243,7 +245,7 @@ func trailerAllowed(canonical string) bool {
 // common case: a path without escapes.
 func parsePath(u *url.URL, path string) bool {
 	end := 0
-	for end < len(path) && classes[path[end]]&classPath != 0 {
+	for end < len(path) && engine.Is(path[end], engine.Path) {
 		end++
 	}
 	switch {

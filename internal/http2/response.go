@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // A response is the http.ResponseWriter of one request. Like net/http's it belongs to
@@ -26,7 +28,7 @@ type response struct {
 	status    int // 0 until WriteHeader
 	length    int64
 	written   int64
-	buf       *block // headers up to headEnd, then body; body only once the head is sent
+	buf       *engine.Block // headers up to headEnd, then body; body only once the head is sent
 	headEnd   int
 	headSent  bool
 	hasBody   bool // the status and the method allow one to be sent
@@ -75,7 +77,7 @@ func (w *response) WriteHeader(status int) {
 	w.hasBody = bodyAllowed(status) && w.s.req.Method != http.MethodHead
 	w.acquire()
 	w.appendHeaders()
-	w.headEnd = len(w.buf.b)
+	w.headEnd = len(w.buf.B)
 }
 
 // bodyAllowed is RFC 9110, section 6.4.1.
@@ -85,12 +87,12 @@ func bodyAllowed(status int) bool {
 
 func (w *response) acquire() {
 	if w.buf == nil {
-		w.buf = w.s.c.server.bodies.get()
+		w.buf = w.s.c.server.bodies.Get()
 	}
 }
 
 func (w *response) release() {
-	w.s.c.server.bodies.put(w.buf)
+	w.s.c.server.bodies.Put(w.buf)
 	w.buf, w.headEnd = nil, 0
 }
 
@@ -99,13 +101,12 @@ func (w *response) appendHeaders() {
 	if values := w.header["Trailer"]; values != nil {
 		w.announce(values)
 	}
-	b := w.buf.b
+	b := w.buf.B
 	for name, values := range w.header {
 		switch name {
 		case "Content-Length":
-			if w.declare(values) {
-				continue
-			}
+			w.declare(values)
+			continue
 		case "Connection":
 			w.closes = w.closes || listsClose(values)
 		case "Date":
@@ -117,7 +118,7 @@ func (w *response) appendHeaders() {
 			}
 		}
 	}
-	w.buf.b = b
+	w.buf.B = b
 }
 
 // isHeader reports whether a name is that of a field that goes before the body.
@@ -125,17 +126,16 @@ func (w *response) isHeader(name string) bool {
 	if encodedNames[name] != "" && len(w.announced) == 0 && !hopByHop(name) {
 		return true
 	}
-	return isToken(name) && !hopByHop(name) && !w.isAnnounced(name) && !strings.HasPrefix(name, http.TrailerPrefix)
+	return engine.IsToken(name) && !hopByHop(name) && !w.isAnnounced(name) && !strings.HasPrefix(name, http.TrailerPrefix)
 }
 
-func (w *response) declare(values []string) bool {
+func (w *response) declare(values []string) {
 	if len(values) != 1 {
-		return true
+		return
 	}
 	if n, err := strconv.ParseUint(strings.Trim(values[0], " \t"), 10, 63); err == nil {
 		w.length = int64(n)
 	}
-	return true
 }
 
 func listsClose(values []string) bool {
@@ -152,7 +152,7 @@ func listsClose(values []string) bool {
 func (w *response) announce(values []string) {
 	for _, value := range values {
 		for name := range strings.SplitSeq(value, ",") {
-			if name = http.CanonicalHeaderKey(strings.Trim(name, " \t")); isToken(name) && trailerAllowed(name) {
+			if name = http.CanonicalHeaderKey(strings.Trim(name, " \t")); engine.IsToken(name) && trailerAllowed(name) {
 				w.announced = append(w.announced, name)
 			}
 		}
@@ -175,7 +175,7 @@ func (w *response) appendPrefix(b []byte) []byte {
 		b = appendContentLength(b, w.length)
 	}
 	if !w.hasDate {
-		b = appendDate(b, w.s.c.server.dateAt(time.Now()))
+		b = appendDate(b, w.s.c.server.date.At(time.Now()))
 	}
 	return b
 }
@@ -185,7 +185,7 @@ func (w *response) appendTrailers(b []byte) []byte {
 	for name, values := range w.header {
 		plain, prefixed := strings.CutPrefix(name, http.TrailerPrefix)
 		plain = http.CanonicalHeaderKey(plain)
-		if !prefixed && !w.isAnnounced(name) || !isToken(plain) || !trailerAllowed(plain) {
+		if !prefixed && !w.isAnnounced(name) || !engine.IsToken(plain) || !trailerAllowed(plain) {
 			continue
 		}
 		for _, value := range values {

@@ -37,8 +37,8 @@ func (w *response) buffer(p []byte) (int, error) {
 	total := len(p)
 	for {
 		w.acquire()
-		n := min(len(p), max(bodyBlock-(len(w.buf.b)-w.headEnd), 0))
-		w.buf.b = append(w.buf.b, p[:n]...)
+		n := min(len(p), max(bodyBlock-(len(w.buf.B)-w.headEnd), 0))
+		w.buf.B = append(w.buf.B, p[:n]...)
 		if p = p[n:]; len(p) == 0 {
 			return total, nil
 		}
@@ -52,12 +52,12 @@ func (w *response) buffer(p []byte) (int, error) {
 
 // ReadFrom implements io.ReaderFrom, with a pooled buffer.
 func (w *response) ReadFrom(r io.Reader) (total int64, err error) {
-	scrap := w.s.c.server.bodies.get()
-	defer w.s.c.server.bodies.put(scrap)
+	scrap := w.s.c.server.bodies.Get()
+	defer w.s.c.server.bodies.Put(scrap)
 	for {
-		n, readErr := r.Read(scrap.b[:cap(scrap.b)])
+		n, readErr := r.Read(scrap.Whole())
 		if n > 0 {
-			m, err := w.Write(scrap.b[:n])
+			m, err := w.Write(scrap.B[:n])
 			total += int64(m)
 			if err != nil {
 				return total, err
@@ -96,13 +96,13 @@ func (w *response) send(more []byte) error {
 	c := w.s.c
 	c.mu.Lock()
 	err := w.sendHead(false)
-	if err == nil && w.buf != nil && len(w.buf.b) > w.headEnd {
-		err = c.sendData(w.s, w.buf.b[w.headEnd:], more, false)
+	if err == nil && w.buf != nil && len(w.buf.B) > w.headEnd {
+		err = c.sendData(w.s, w.buf.B[w.headEnd:], more, false)
 	}
 	flush := c.claimFlush()
 	c.mu.Unlock()
 	if w.buf != nil {
-		w.buf.b, w.headEnd = w.buf.b[:0], 0
+		w.buf.B, w.headEnd = w.buf.B[:0], 0
 	}
 	if flush {
 		c.flush(1)
@@ -125,7 +125,7 @@ func (w *response) sendHead(end bool) error {
 		c.startGoodbye()
 	}
 	end = end || !w.hasBody
-	head := w.buf.b[:w.headEnd]
+	head := w.buf.B[:w.headEnd]
 	if w.headEnd > maxFrame-1<<10 { // in several frames
 		c.appendHead(s, append(w.appendPrefix(nil), head...), end)
 		return nil
@@ -149,7 +149,7 @@ func (w *response) sendHead(end bool) error {
 // all the time.
 func (w *response) finish() {
 	s, c := w.s, w.s.c
-	body := w.buf.b[w.headEnd:]
+	body := w.buf.B[w.headEnd:]
 	trailers := w.hasBody && w.withTrailers()
 	if w.length < 0 && !w.headSent && !trailers && (w.hasBody || w.written > 0) {
 		w.length = w.written

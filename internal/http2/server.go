@@ -6,8 +6,9 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // A Server answers HTTP/2 requests of connections that somebody else accepts. Its
@@ -49,23 +50,23 @@ type Server struct {
 
 	once    sync.Once
 	limits  Limits
-	reads   blockPool
-	bodies  blockPool
-	outs    blockPool
+	reads   engine.Blocks
+	bodies  engine.Blocks
+	outs    engine.Blocks
 	streams sync.Pool
 	workers workers
-	date    atomic.Pointer[date]
+	date    engine.Date
 
 	mu      sync.Mutex
 	conns   map[net.Conn]*conn
-	empty   chan struct{} // closed when conns is empty; nil if nobody waits
+	drain   engine.Drain // of conns
 	closing bool
 }
 
 func (s *Server) init() {
 	s.once.Do(func() {
 		s.limits = s.Limits.withDefaults()
-		s.reads.size, s.bodies.size, s.outs.size = readBuffer, bodyBlock, bodyBlock
+		s.reads.Size, s.bodies.Size, s.outs.Size = readBuffer, bodyBlock, bodyBlock
 	})
 }
 
@@ -104,14 +105,10 @@ func (s *Server) untrack(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c.nc)
-	if len(s.conns) > 0 {
-		return
+	if len(s.conns) == 0 {
+		s.workers.stop()
 	}
-	s.workers.stop()
-	if s.empty != nil {
-		close(s.empty)
-		s.empty = nil
-	}
+	s.drain.Left(len(s.conns))
 }
 
 // Shutdown tells all clients that their connections end, and lets requests in
@@ -135,15 +132,7 @@ func (s *Server) beginShutdown() <-chan struct{} {
 	for _, c := range s.conns {
 		c.sayGoodbye()
 	}
-	if s.empty == nil {
-		s.empty = make(chan struct{})
-	}
-	empty := s.empty
-	if len(s.conns) == 0 {
-		close(s.empty)
-		s.empty = nil
-	}
-	return empty
+	return s.drain.Wait(len(s.conns))
 }
 
 // Close closes all connections, whatever they are doing. Handlers notice by their
@@ -167,46 +156,5 @@ func (s *Server) Retire(nc net.Conn, grace time.Duration) {
 	s.mu.Unlock()
 	if c != nil {
 		c.retire(grace)
-	}
-}
-
-// A date is the value of the Date header for one second.
-type date struct {
-	second int64
-	text   string
-}
-
-// dateAt returns the Date of now, formatted at most once a second.
-func (s *Server) dateAt(now time.Time) string {
-	second := now.Unix()
-	if d := s.date.Load(); d != nil && d.second == second {
-		return d.text
-	}
-	d := &date{second, now.UTC().Format(http.TimeFormat)}
-	s.date.Store(d)
-	return d.text
-}
-
-// A block is a pooled buffer.
-type block struct{ b []byte }
-
-// A blockPool lends buffers of one size.
-type blockPool struct {
-	pool sync.Pool
-	size int
-}
-
-func (p *blockPool) get() *block {
-	if b, ok := p.pool.Get().(*block); ok {
-		return b
-	}
-	return &block{make([]byte, 0, p.size)}
-}
-
-// put takes a buffer back. One that has grown far beyond its size is dropped.
-func (p *blockPool) put(b *block) {
-	if b != nil && cap(b.b) <= 8*p.size {
-		b.b = b.b[:0]
-		p.pool.Put(b)
 	}
 }

@@ -1,13 +1,14 @@
 package http2
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"os"
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // A stream is one request and its response.
@@ -18,7 +19,7 @@ type stream struct {
 	req      *http.Request // request, for those to whom it is a pointer
 	request  http.Request
 	url      url.URL
-	ctx      requestContext
+	ctx      engine.Context
 	bodyless bool // END_STREAM came with the headers
 
 	// Kept for the next request.
@@ -72,7 +73,7 @@ func (s *stream) run() {
 	flush := c.handlerDone(s)
 	c.mu.Unlock()
 	s.release()
-	s.ctx.cancel(context.Canceled)
+	s.ctx.End()
 	if returned {
 		s.recycle()
 	}
