@@ -338,3 +338,20 @@ func (c *conn) write(p []byte) (int, error) {
 	}
 	return c.nc.Write(p)
 }
+
+// RawHead returns the head of the request that r.Context() belongs to, exactly as
+// the client sent it, from the request line to the empty line: what a classifier of
+// requests that a target might read otherwise (ALB, "Desync mitigation mode") has to see.
+// It is empty if the request is not one of a [Server] of this package. Call it on the
+// handler's goroutine.
+func RawHead(r *http.Request) string {
+	c, _ := r.Context().Value(connKey{}).(*conn)
+	if c == nil {
+		return ""
+	}
+	x := c.current.Load()
+	if x == nil {
+		return ""
+	}
+	return x.parser.text
+}

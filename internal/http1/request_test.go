@@ -243,3 +243,15 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+func TestRawHead(t *testing.T) {
+	const head = "GET /a HTTP/1.1\r\nhOsT:  a \r\nX-Y: 1\r\n\r\n"
+	var got string
+	converse(handler(func(w http.ResponseWriter, r *http.Request) { got = RawHead(r) }), &scriptConn{in: []byte(head + "GET")})
+	if got != head {
+		t.Errorf("got %q, want %q", got, head)
+	}
+	if s := RawHead(new(http.Request)); s != "" {
+		t.Errorf("foreign request: %q", s)
+	}
+}
