@@ -49,6 +49,7 @@ func (l *Listener) newExchange() *exchange {
 // recycle gives x back if nobody holds anything of it any more.
 func (x *exchange) recycle() {
 	if x.body != nil || x.w.stall != nil || x.w.hijacked != nil || !x.w.releaseHeader() || !x.to.Reset() {
+		x.to.Discard()
 		x.w.keepRequest()
 		return
 	}

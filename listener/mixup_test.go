@@ -7,12 +7,16 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/postern-lb/postern/targetgroup"
 )
 
 // echoTarget answers with what it was asked: the id in the path, in a header and in
@@ -48,17 +52,40 @@ func echoTarget(w http.ResponseWriter, r *http.Request) {
 // of them in the middle, and holds every answer against its request. Objects and
 // connections change hands all the time meanwhile.
 func TestNoAnswerIsAnothers(t *testing.T) {
-	w := webServe(t, webTarget(t, echoTarget), webHTTPS)
-	var next sync.Mutex
-	id := 0
-	take := func() int { next.Lock(); defer next.Unlock(); id++; return id }
+	t.Run("targets=HTTP1", func(t *testing.T) {
+		storm(t, webServe(t, webTarget(t, echoTarget), webHTTPS), 1, 2)
+	})
+	t.Run("targets=HTTP2", func(t *testing.T) {
+		group := webGroupOf("main", plainHTTP2Target(t, echoTarget))
+		group.ProtocolVersion = targetgroup.HTTP2
+		storm(t, webServe(t, "", webHTTPS, func(cfg *Config) { cfg.Backends["main"] = webGroup(t, group) }), 2, 2)
+	})
+}
+
+// plainHTTP2Target speaks HTTP/2 without TLS.
+func plainHTTP2Target(t *testing.T, h http.HandlerFunc) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	s := &http.Server{Handler: h, Protocols: protocols}
+	go s.Serve(ln)
+	t.Cleanup(func() { s.Close() })
+	return ln.Addr().String()
+}
+
+// storm asks w by clients of two versions of HTTP.
+func storm(t *testing.T, w *web, versions ...int) {
+	var id atomic.Int64
 	var wg sync.WaitGroup
 	for worker := range 12 {
-		client := w.client(1 + worker%2)
+		client := w.client(versions[worker%len(versions)])
 		random := rand.New(rand.NewPCG(uint64(worker), 7))
 		wg.Go(func() {
 			for range 150 {
-				askForEcho(t, w, client, random, take())
+				askForEcho(t, w, client, random, int(id.Add(1)))
 			}
 		})
 	}

@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/postern-lb/postern/internal/engine"
 )
 
 // A recorder is the http.ResponseWriter of one request. It counts what the
@@ -83,7 +85,7 @@ func (w *recorder) setHeader(h http.Header) {
 // keepRequest tells a server that recycles requests that this one is not to be: what
 // was sent to a target may still be read.
 func (w *recorder) keepRequest() {
-	if keeper, ok := w.ResponseWriter.(interface{ Keep() }); ok {
+	if keeper, ok := w.ResponseWriter.(engine.Keeper); ok {
 		keeper.Keep()
 	}
 }

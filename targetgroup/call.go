@@ -154,6 +154,15 @@ func (c *call) finish() {
 	}
 }
 
+// discard makes sure that the timer, which refers to the call, does not outlast its request.
+func (c *call) discard() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.once = true; !c.active {
+		c.stopTimer()
+	}
+}
+
 // stopTimer needs mu.
 func (c *call) stopTimer() {
 	if c.timer != nil {

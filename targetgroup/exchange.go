@@ -21,9 +21,13 @@ type Exchange struct {
 	call call
 }
 
+// Discard is for an exchange that will not serve again: nothing refers to it any more
+// when its request is over. It may be called before that, and after Reset.
+func (x *Exchange) Discard() { x.call.discard() }
+
 // Reset makes x ready for another request, and reports whether it is. It is not while
 // the response's body is open or the request's is being sent, and after an upgrade or a
-// request over HTTP/2; then x is of no more use.
+// request over HTTP/2; then x is of no more use, and to be discarded.
 func (x *Exchange) Reset() bool {
 	x.Trace, x.Fields, x.Informed = Trace{}, nil, nil
 	return x.call.reset()

@@ -3,7 +3,6 @@ package targetgroup
 import (
 	"context"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -126,9 +125,8 @@ func (c *call) sendStandard(x *Exchange, t *transport, out *http.Request) (*http
 		})
 	}
 	out = out.WithContext(ctx)
-	if _, ok := out.Header["User-Agent"]; !ok {
-		out.Header = withoutUserAgent(out.Header)
-	}
+	// The transport may go on reading it after the request is over.
+	out.Header = ownHeader(out.Header)
 	x.Fields.Set(out.Header)
 	if out.Body != &c.up {
 		return t.RoundTrip(out)
@@ -161,14 +159,15 @@ func sendAside(transport *transport, out *http.Request, done chan<- outcome) {
 	done <- outcome{res, err}
 }
 
-// withoutUserAgent copies h with the mark that keeps net/http from adding a
-// User-Agent of its own.
-func withoutUserAgent(h http.Header) http.Header {
-	h = maps.Clone(h)
-	if h == nil {
+// ownHeader copies h, with the mark that keeps net/http from adding a User-Agent of its
+// own if there is none.
+func ownHeader(h http.Header) http.Header {
+	if h = h.Clone(); h == nil {
 		h = http.Header{}
 	}
-	h["User-Agent"] = []string{""}
+	if _, ok := h["User-Agent"]; !ok {
+		h["User-Agent"] = []string{""}
+	}
 	return h
 }
 

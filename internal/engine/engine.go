@@ -118,3 +118,7 @@ func (p *Blocks) Put(b *Block) {
 		p.pool.Put(b)
 	}
 }
+
+// A Keeper is the http.ResponseWriter of a server that recycles requests. Keep tells it
+// that this request is not to be used again.
+type Keeper interface{ Keep() }

@@ -308,7 +308,7 @@ func (c *conn) handle(x *exchange) (next bool) {
 			x.body.interrupt()
 			c.logPanic(fault)
 		}
-		if next {
+		if next && !x.kept {
 			c.server.recycle(x)
 		}
 	}()

@@ -45,7 +45,8 @@ func (s *Server) recycle(x *exchange) {
 		return
 	}
 	x.ctx.clear()
-	x.request, x.url, x.body = http.Request{}, url.URL{}, requestBody{}
+	x.request, x.url = http.Request{}, url.URL{}
+	x.body.reset()
 	clear(x.spare)
 	x.response = response{spare: x.spare}
 	x.parser.reset()
@@ -150,6 +151,16 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		b.ended(err)
 	}
 	return n, err
+}
+
+// reset makes the body that of no request. Who looks for clients that are gone may be
+// looking at over.
+func (b *requestBody) reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.exchange, b.decoder, b.begun = nil, decoder{}, false
+	b.over.Store(false)
+	b.gone.Store(false)
 }
 
 func (b *requestBody) begin() {

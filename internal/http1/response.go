@@ -46,6 +46,7 @@ type response struct {
 	hasDate  bool
 	trailers bool        // announced by the handler
 	aborted  bool        // nothing more is sent
+	kept     bool        // see Keep
 	over     atomic.Bool // the handler has returned
 	err      error
 
@@ -59,6 +60,8 @@ func (x *exchange) begin(c *conn, minor int) {
 	x.close = x.req.Close
 }
 
+var _ engine.Keeper = (*response)(nil)
+
 // Header implements http.ResponseWriter.
 func (w *response) Header() http.Header {
 	if w.header == nil {
@@ -69,6 +72,10 @@ func (w *response) Header() http.Header {
 	}
 	return w.header
 }
+
+// Keep serves a handler that breaks the promise of Server.Recycle for this request: it
+// and all that belongs to it are left to the collector.
+func (w *response) Keep() { w.kept = true }
 
 // SetHeader makes h, as it is, what Header returns. The server looks at it until the
 // handler has returned.

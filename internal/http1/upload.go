@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,12 +13,10 @@ import (
 // goroutine of its own, which ends when the body does, or its reader or the connection fails.
 type upload struct {
 	call  *Call
-	done  chan struct{}
-	begun bool // owned by the call's goroutine
-
-	// Owned by run, and by all once done is closed.
-	whole bool  // the body has been written to its end
-	err   error // the body's, not the connection's
+	done  chan struct{}         // closed last: whoever sees it has the call for itself
+	begun bool                  // owned by the call's goroutine
+	cause atomic.Pointer[error] // the body's, not the connection's; there before that is broken for it
+	whole bool                  // the body has been written to its end; owned by run until done is closed
 }
 
 func newUpload(c *Call) *upload { return &upload{call: c, done: make(chan struct{})} }
@@ -27,13 +26,15 @@ func newUpload(c *Call) *upload { return &upload{call: c, done: make(chan struct
 func (u *upload) run(nc net.Conn) {
 	req := u.call.res.Request
 	block := u.call.transport.writes.Get()
-	u.whole, u.err = u.copy(nc, req, block.Whole())
+	whole, err := u.copy(nc, req, block.Whole())
 	u.call.transport.writes.Put(block)
 	req.Body.Close()
-	close(u.done)
-	if u.err != nil {
+	if err != nil {
+		u.cause.Store(&err)
 		u.call.kill()
 	}
+	u.whole = whole
+	close(u.done)
 }
 
 func (u *upload) copy(w io.Writer, req *http.Request, buf []byte) (whole bool, bodyErr error) {
@@ -103,12 +104,10 @@ func (u *upload) over() bool {
 
 // failure returns the body's error, if there has been one.
 func (u *upload) failure() error {
-	select {
-	case <-u.done:
-		return u.err
-	default:
-		return nil
+	if cause := u.cause.Load(); cause != nil {
+		return *cause
 	}
+	return nil
 }
 
 // complete reports whether the body was written to its end, for which it waits a

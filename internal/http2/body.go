@@ -212,7 +212,7 @@ func (b *requestBody) reset() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.s, b.err, b.trailer, b.gone, b.begun = nil, nil, nil, false, false
-	b.until = time.Time{}
+	b.until, b.unread = time.Time{}, 0
 }
 
 // setDeadline is for reads that wait.

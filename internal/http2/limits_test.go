@@ -185,6 +185,22 @@ func TestLimitsReplies(t *testing.T) {
 	}
 }
 
+// So are windows that are granted again for padding: a frame of 264 bytes asks for 13.
+func TestLimitsRepliesToPadding(t *testing.T) {
+	c := dialSilent(t, &Server{Handler: echo(), Limits: Limits{Replies: 500}})
+	defer c.close()
+	c.preface()
+	c.nc.SetWriteDeadline(time.Now().Add(hangGuard))
+	id := c.open(false, post())
+	var err error
+	for i := 0; i < 3000 && err == nil; i++ {
+		err = c.framer.WriteDataPadded(id, false, []byte{'x'}, make([]byte, 255))
+	}
+	if err == nil || strings.Contains(err.Error(), "timeout") {
+		t.Errorf("3,000 padded frames whose grants were not read: %v", err)
+	}
+}
+
 func TestLimitsReceiveWindows(t *testing.T) {
 	for name, limits := range map[string]Limits{
 		"stream": {StreamWindow: 1}, "connection": {ConnWindow: 1},

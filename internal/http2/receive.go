@@ -149,7 +149,9 @@ func (c *conn) charge(id uint32, size, data int, end bool) (*stream, error) {
 	s.receive -= size
 	if padding := size - data; padding > 0 && !end { // it is consumed at once
 		s.receive += padding
-		c.put(appendWindowUpdate(c.output(), id, padding))
+		if err := c.reply(appendWindowUpdate(nil, id, padding)); err != nil {
+			return nil, err
+		}
 	}
 	if data > 0 {
 		c.idleFrames.earn(repayData)

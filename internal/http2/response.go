@@ -41,6 +41,8 @@ type response struct {
 	interim bool // guarded by c.mu: 100 has been sent, or is too late
 }
 
+var _ engine.Keeper = (*response)(nil)
+
 // Header implements http.ResponseWriter.
 func (w *response) Header() http.Header {
 	if w.header == nil {
