@@ -80,7 +80,12 @@ var kinds = map[string]kind{
 }
 
 func posternKind(logs bool) kind {
+	only := ""
+	if logs { // what they cost shows where a request costs least
+		only = "keep-alive HTTP/1.1"
+	}
 	return kind{
+		only: only,
 		template: "postern.yaml.tmpl", file: ".yaml", binary: "postern", variable: "POSTERN", readsCRL: true, reload: hangup, logs: logs,
 		args: func(_ *site, _ launch, file string) []string { return []string{"run", "--config", file} },
 	}
