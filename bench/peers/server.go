@@ -85,7 +85,7 @@ func posternKind(logs bool) kind {
 		only = "keep-alive HTTP/1.1"
 	}
 	return kind{
-		only: only,
+		only:     only,
 		template: "postern.yaml.tmpl", file: ".yaml", binary: "postern", variable: "POSTERN", readsCRL: true, reload: hangup, logs: logs,
 		args: func(_ *site, _ launch, file string) []string { return []string{"run", "--config", file} },
 	}
