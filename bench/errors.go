@@ -88,11 +88,13 @@ func (c errorCounts) list() []ErrorCount {
 // A statusError is an HTTP answer that is neither 2xx nor 3xx.
 type statusError int
 
+// Error implements error.
 func (e statusError) Error() string { return fmt.Sprintf("status %d", int(e)) }
 
 // A protocolError is an answer that we cannot read.
 type protocolError string
 
+// Error implements error.
 func (e protocolError) Error() string { return string(e) }
 
 // kindOf names the kind of an error. Order matters: a deadline is also a

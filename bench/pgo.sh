@@ -13,7 +13,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-go build -pgo=off -o "$dir/" ./cmd/postern ./bench/peers/backend
+go build -trimpath -pgo=off -o "$dir/" ./cmd/postern ./bench/peers/backend
 go run ./bench/peers -prepare "$dir" # certificates and postern.yaml, with profiling on
 # shellcheck source=/dev/null
 . "$dir/addresses" # BACKEND, FRONT, ADMIN

@@ -130,6 +130,7 @@ func counted(r *bench.Result, of func(*bench.Result) float64) (float64, error) {
 // missing is why a server has no figure, which is no fault of the run.
 type missing string
 
+// Error implements error.
 func (m missing) Error() string { return string(m) }
 
 func (s *site) measureAll(ctx context.Context, o *options, pattern *regexp.Regexp, res *results) error {
