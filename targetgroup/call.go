@@ -56,6 +56,13 @@ func (c *call) begin(client context.Context, idle time.Duration) {
 	c.turn++
 }
 
+// unbegin takes begin back: no target took the call.
+func (c *call) unbegin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.active = false
+}
+
 // arm starts the timer. One that runs already is left alone if it fires in time:
 // watch then sees how much later it is needed.
 func (c *call) arm() {

@@ -48,3 +48,23 @@ func TestDiscardedExchangesAreFreed(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+// TestExchangeServesAgainAfterNoTargetTookIt holds that a request that found its target
+// closed leaves the exchange fit for the next.
+func TestExchangeServesAgainAfterNoTargetTookIt(t *testing.T) {
+	g, err := New(Config{Name: "g", Targets: []TargetConfig{{Address: "127.0.0.1:1"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	g.targets[0].admit(false) // as it is between a roster's publication and its use
+	var x Exchange
+	req, _ := http.NewRequest("GET", "http://target/", nil)
+	if res, err := g.Do(&x, req); err == nil {
+		res.Body.Close()
+		t.Fatal("a closed target took a request")
+	}
+	if !x.Reset() {
+		t.Error("the exchange cannot be used again")
+	}
+}

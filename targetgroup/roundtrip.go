@@ -74,6 +74,7 @@ func (g *Group) dispatch(c *call, client context.Context) error {
 			g.metrics.request()
 			return nil
 		}
+		c.unbegin() // the target was closed meanwhile
 	}
 	return &Error{http.StatusServiceUnavailable, ReasonNoTargets, nil}
 }
