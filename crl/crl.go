@@ -52,6 +52,10 @@ type Result struct {
 	Status Status
 	Reason ReasonCode // if Revoked: why; Unspecified if the list does not say
 	List   *List      // the list that decided; nil if Unknown
+	// FreshUntil is when the answer is due to be asked of newer lists: of a Good one,
+	// the latest nextUpdate among the lists that gave it. It is zero if they do
+	// not say, or if the answer is not Good.
+	FreshUntil time.Time
 }
 
 // A Source is one list and where it came from.
@@ -150,12 +154,15 @@ func (s *Set) Status(cert, issuer *x509.Certificate) Result {
 		if reason, ok := list.index.find(serial); ok {
 			return Result{Status: Revoked, Reason: reason, List: list}
 		}
-		if result.List == nil {
-			result = Result{Status: Good, List: list}
+		if result.List == nil || fresher(list.nextUpdate, result.FreshUntil) {
+			result = Result{Status: Good, List: list, FreshUntil: list.nextUpdate}
 		}
 	}
 	return result
 }
+
+// fresher reports whether a is later than b, of which zero is later than any other.
+func fresher(a, b time.Time) bool { return !b.IsZero() && (a.IsZero() || a.After(b)) }
 
 // Entries returns the number of entries of all lists. A serial that is on two
 // lists counts twice, as it does in ALB's TotalRevokedEntries.

@@ -20,6 +20,7 @@ const modulePath = "github.com/postern-lb/postern/"
 // Nothing imports cmd, bench or examples, but for the command, which offers bench.
 var mayImport = map[string][]string{
 	"internal/dn":      {},
+	"internal/durable": {},
 	"internal/engine":  {},
 	"internal/fault":   {},
 	"internal/http1":   {"internal/engine"},
@@ -40,7 +41,7 @@ var mayImport = map[string][]string{
 	"lb/state":  {"lb/config", "internal/fault"},
 	"lb": {
 		"lb/config", "lb/state", "listener", "targetgroup", "trust", "crl",
-		"internal/dn", "internal/fault", "internal/logfile", "internal/yield",
+		"internal/dn", "internal/durable", "internal/fault", "internal/logfile", "internal/yield",
 	},
 
 	"bench":                {"internal/fault", "internal/pki"},

@@ -6,8 +6,10 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"net"
+	"os"
 	"reflect"
 
+	"github.com/postern-lb/postern/internal/durable"
 	"github.com/postern-lb/postern/internal/fault"
 	"github.com/postern-lb/postern/lb/config"
 	"github.com/postern-lb/postern/listener"
@@ -48,6 +50,7 @@ func (b *LoadBalancer) plan(desired *config.File) (*plan, error) {
 		desired: desired, reading: r,
 		stores: make(map[string]*plannedStore), groups: make(map[string]*plannedGroup),
 	}
+	p.planStateDirectory(b.checking)
 	p.planLogs(b.runtime.logs, b.checking)
 	p.planCertificates(b)
 	p.planStores(b)
@@ -70,6 +73,24 @@ func (p *plan) discard(running *runtime) {
 		if g.isNew {
 			g.group.Close()
 		}
+	}
+}
+
+// planStateDirectory makes the folder, if there is to be one; checking, it only sees
+// that nothing stands in its place.
+func (p *plan) planStateDirectory(checking bool) {
+	folder := p.desired.StateDirectory
+	if folder == "" {
+		return
+	}
+	if !checking {
+		if err := durable.Folder(folder); err != nil {
+			p.reading.faults.Add("state_directory", "%v", err)
+		}
+		return
+	}
+	if info, err := os.Stat(folder); err == nil && !info.IsDir() {
+		p.reading.faults.Add("state_directory", "%s is not a folder", folder)
 	}
 }
 

@@ -12,6 +12,9 @@ type File struct {
 	TargetGroups []TargetGroup `yaml:"target_groups"`
 	TrustStores  []TrustStore  `yaml:"trust_stores"`
 	Logs         Logs          `yaml:"logs"`
+	// StateDirectory is where Postern keeps what should outlive the process; empty:
+	// nothing does.
+	StateDirectory string `yaml:"state_directory,path"`
 
 	source *source // where each value stands in the file; nil if not parsed from one
 }
