@@ -97,9 +97,10 @@ func (l *Listener) start(c *conn) (nc net.Conn) {
 func (l *Listener) serve(c *conn, nc net.Conn) bool {
 	// What changed while the handshake ran has not seen this connection.
 	if p := l.policy.Load(); p != c.policy || c.basis != p.mtls.basis() {
-		if v := p.recheck(c); v != nil {
+		if v := p.recheck(c, new(again)); v != nil {
 			l.condemn(c, string(v.Reason), v.Detail)
 		}
+		l.live.lookAt(c.expires.Load())
 	}
 	c.basis = basis{} // or an idle connection would keep revocation lists that were replaced
 	return l.serving.Load().serve(c, nc)

@@ -43,7 +43,7 @@ func TestRecheckUnderAFlood(t *testing.T) {
 			t.Fatal(err)
 		}
 		store.Publish(bundle, nil, "")
-		if v := p.recheck(c); v != nil {
+		if v := p.recheck(c, new(again)); v != nil {
 			t.Fatalf("refused: %s: %s", v.Reason, v.Detail)
 		}
 		if end := c.expires.Load(); end < now.Unix()+60 {

@@ -63,8 +63,9 @@ type conn struct {
 	active     atomic.Bool                  // a request is in flight
 	http2      atomic.Pointer[http2.Server] // what serves it, if that is not net/http
 	headers    atomic.Pointer[connHeaders]
-	registered bool // guarded by live.mu
-	served     bool // guarded by live.mu
+	registered bool  // guarded by live.mu
+	next, prev *conn // in the list of peer; guarded by live.mu
+	peer       *peer // guarded by live.mu; it stays as it is once c is served
 }
 
 // negotiated is what is kept of a tls.ConnectionState, which is ten times as large

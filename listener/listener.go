@@ -154,7 +154,7 @@ func (l *Listener) drain() {
 	case <-started:
 	case <-ctx.Done():
 	}
-	for _, c := range l.live.beginning() {
+	for _, c := range l.live.starting() {
 		c.raw.Close()
 	}
 	<-started

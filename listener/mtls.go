@@ -138,9 +138,19 @@ func firstEnd(chain []*x509.Certificate) int64 {
 	return first
 }
 
+// again is what was decided anew about one client, for all its connections.
+type again struct{ verdict *trust.Verdict }
+
+func (a *again) decide(p *Policy, c *conn) *trust.Verdict {
+	if a.verdict == nil {
+		a.verdict = p.mtls.Store.Reaffirm(c.verdict, c.presented, p.mtls.Trust, p.now())
+	}
+	return a.verdict
+}
+
 // recheck decides again about the client of an open connection. Nil means that
 // it may stay.
-func (p *Policy) recheck(c *conn) *trust.Verdict {
+func (p *Policy) recheck(c *conn, known *again) *trust.Verdict {
 	if p.outdates(c) {
 		return &trust.Verdict{Detail: fmt.Sprintf("it was made by %s in mode %s, and the listener now speaks %s in mode %s",
 			c.policy.protocol, c.policy.mtls.Mode, p.protocol, p.mtls.Mode)}
@@ -151,7 +161,7 @@ func (p *Policy) recheck(c *conn) *trust.Verdict {
 	if !c.verdict.Accepted {
 		return nil // mode forbidden: it gets nothing but 403 anyway
 	}
-	verdict := p.mtls.Store.Verify(c.presented, p.mtls.Trust, p.now())
+	verdict := known.decide(p, c)
 	switch {
 	case verdict.Accepted:
 		c.expires.Store(firstEnd(verdict.Chain))
