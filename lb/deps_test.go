@@ -49,6 +49,7 @@ var mayImport = map[string][]string{
 	"bench/peers/backend":  {},
 	"bench/peers/baseline": {},
 	"bench/peers/tunnel":   {},
+	"bench/revocation":     {"internal/pki"},
 
 	"cmd/postern":               {"lb", "lb/config", "bench", "cmd/postern/internal/demo"},
 	"cmd/postern/internal/demo": {"lb", "internal/pki"},

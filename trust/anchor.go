@@ -13,8 +13,9 @@ import (
 // One that is no CA is a pin: it stands for itself, byte for byte, and never
 // for another certificate, whatever names or keys that one claims.
 type anchors struct {
-	byDER   map[string]*anchor
-	issuers *x509.CertPool // widened copies of the CAs
+	byDER    map[string]*anchor
+	issuers  *x509.CertPool  // widened copies of the CAs
+	subjects map[string]bool // of the CAs, DER
 }
 
 // An anchor is one certificate of the bundle.
@@ -32,12 +33,15 @@ type anchor struct {
 type link struct{ cert, issuer *x509.Certificate }
 
 func newAnchors(b *Bundle) *anchors {
-	a := &anchors{byDER: make(map[string]*anchor, len(b.Certificates)), issuers: x509.NewCertPool()}
+	a := &anchors{
+		byDER: make(map[string]*anchor, len(b.Certificates)), issuers: x509.NewCertPool(), subjects: make(map[string]bool),
+	}
 	bySubject := make(map[string][]*x509.Certificate)
 	for _, c := range b.Certificates {
 		a.byDER[string(c.Raw)] = &anchor{cert: c}
 		if mayIssue(c) {
 			a.issuers.AddCert(timeless(c))
+			a.subjects[string(c.RawSubject)] = true
 			bySubject[string(c.RawSubject)] = append(bySubject[string(c.RawSubject)], c)
 		}
 	}

@@ -121,3 +121,39 @@ func BenchmarkEncodeChain(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkStranger is a client whose CA nobody here knows.
+func BenchmarkStranger(b *testing.B) {
+	chain := pki.NewRoot("unknown").Intermediate("sub").Client("c").Chain()
+	s, now := store(b, pki.NewRoot("root").Cert), time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Verify(chain, nil, now)
+	}
+}
+
+// BenchmarkReaffirm is what an open connection costs when something has changed: the
+// client stays, is revoked, or has lost its CA.
+func BenchmarkReaffirm(b *testing.B) {
+	root := pki.NewRoot("root")
+	client := root.Client("c")
+	chain, now := client.Chain(), time.Now()
+	v := store(b, root.Cert).Verify(chain, nil, now)
+	revoked := store(b, root.Cert)
+	revoked.SetRevocations(lists(b, []*x509.Certificate{root.Cert}, root.CRL(1, client)))
+	for _, after := range []struct {
+		name  string
+		store *trust.Store
+	}{
+		{"stays", store(b, root.Cert, pki.NewRoot("new").Cert)},
+		{"revoked", revoked},
+		{"no CA", store(b, pki.NewRoot("new").Cert)},
+	} {
+		b.Run(after.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				after.store.Reaffirm(v, chain, nil, now)
+			}
+		})
+	}
+}

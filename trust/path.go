@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/postern-lb/postern/internal/dn"
@@ -36,6 +37,9 @@ func (a *anchors) search(chain []*x509.Certificate) ([]path, error) {
 	// nobody could.
 	if own := a.find(leaf); own != nil {
 		return []path{{certs: []*x509.Certificate{own.cert}, anchor: own}}, nil
+	}
+	if err := a.stranger(chain); err != nil {
+		return nil, err
 	}
 	helpers := x509.NewCertPool()
 	for _, c := range chain[1:] {
@@ -118,12 +122,39 @@ func explain(err error, chain []*x509.Certificate) error {
 	if !ok || unknown.Cert == nil {
 		return &untrusted{0, "no path to the trust store was found: " + quote(err.Error())}
 	}
-	index := at(unknown.Cert, chain)
-	if bytes.Equal(unknown.Cert.RawIssuer, unknown.Cert.RawSubject) {
-		return &untrusted{index, quoteSubject(unknown.Cert) + " signed itself and is not in the trust store"}
+	return leadsNowhere(unknown.Cert, at(unknown.Cert, chain))
+}
+
+// leadsNowhere is about a certificate whose issuer cannot be found.
+func leadsNowhere(c *x509.Certificate, index int) error {
+	if bytes.Equal(c.RawIssuer, c.RawSubject) {
+		return &untrusted{index, quoteSubject(c) + " signed itself and is not in the trust store"}
 	}
-	return &untrusted{index, quoteSubject(unknown.Cert) + " was issued by " + quote(dn.RFC2253(unknown.Cert.RawIssuer)) +
+	return &untrusted{index, quoteSubject(c) + " was issued by " + quote(dn.RFC2253(c.RawIssuer)) +
 		", of which neither the trust store nor the chain has a certificate that fits"}
+}
+
+// stranger finds chains that cannot lead to the store because none of their issuers has
+// the name of a certificate in it. That takes no signature check, so that a flood of
+// strangers, or of clients whose CA was removed, costs little. Nil means that the
+// signatures must tell.
+func (a *anchors) stranger(chain []*x509.Certificate) error {
+	for _, c := range chain {
+		if a.subjects[string(c.RawIssuer)] {
+			return nil
+		}
+	}
+	last := 0 // where the names lead
+	for range chain {
+		next := slices.IndexFunc(chain, func(c *x509.Certificate) bool {
+			return bytes.Equal(c.RawSubject, chain[last].RawIssuer) && mayIssue(c)
+		})
+		if next <= 0 || next == last {
+			break
+		}
+		last = next
+	}
+	return leadsNowhere(chain[last], last)
 }
 
 func at(c *x509.Certificate, chain []*x509.Certificate) int {

@@ -7,18 +7,25 @@ import (
 )
 
 // Reaffirm is [Store.Verify] about a client that was accepted before, by v, and is
-// still connected. While the path of v still ends in the trust store and passes every
-// step, no signature is checked: those on the path are what they were. It neither
-// asks nor feeds the memo, so that ten thousand connections can be judged at once,
-// after a change of the bundle too, without pushing anybody out.
+// still connected. While the path of v still ends in the trust store, no signature is
+// checked: those on the path are what they were. It neither asks nor feeds the memo,
+// so that ten thousand connections can be judged at once, after a change of the bundle
+// too, without pushing anybody out.
 //
-// If the path does not do any more, the answer is Verify's: another path may. A nil
-// v, or a refusal, is Verify's too. It is safe for concurrent use.
+// If the path does not do any more, for another reason than the client's own
+// certificate, the answer is Verify's: another path may. A nil v, or a refusal, is
+// Verify's too. It is safe for concurrent use.
 func (s *Store) Reaffirm(v *Verdict, chain []*x509.Certificate, p *Policy, now time.Time) *Verdict {
 	state := s.state.Load()
 	q := question{chain: chain, now: now, variant: p.variant(), revocations: state.revocations}
-	if path, ok := state.snapshot.anchors.again(v, chain); ok && q.reaffirms(&path, p, state.snapshot.anchors) {
-		return v
+	if path, ok := state.snapshot.anchors.again(v, chain); ok {
+		if refusal, final := q.reaffirm(&path, p, state.snapshot.anchors); final {
+			if refusal == nil {
+				return v
+			}
+			refusal.Chain = path.certs
+			return refusal.about(chain[0])
+		}
 	}
 	return s.Verify(chain, p, now)
 }
@@ -40,17 +47,20 @@ func (a *anchors) again(v *Verdict, chain []*x509.Certificate) (path, bool) {
 	return p, true
 }
 
-// reaffirms takes a path through all that Verify asks besides signatures.
-func (q *question) reaffirms(path *path, p *Policy, store *anchors) bool {
+// reaffirm takes a path through all that Verify asks besides signatures. It is final
+// that the path passes, and that it fails for its leaf: every other path has the same
+// leaf, issued by the same name and key, and so finds it revoked by the same list,
+// ended or unfit as well, and none gets further.
+func (q *question) reaffirm(path *path, p *Policy, store *anchors) (refusal *Verdict, final bool) {
 	if checkCount(q.chain, p.depth()) != nil || checkSizes(q.chain) != nil || checkPresented(q.chain, store) != nil {
-		return false
+		return nil, false
 	}
 	if len(p.filters()) > 0 {
 		who := newFacts(q.chain[0])
 		if !p.admits(&who) {
-			return false
+			return nil, false
 		}
 	}
-	refusal, _ := q.judge(path)
-	return refusal == nil
+	refusal, _ = q.judge(path)
+	return refusal, refusal == nil || refusal.Index == 0
 }
