@@ -25,6 +25,7 @@ var mayImport = map[string][]string{
 	"internal/fault":   {},
 	"internal/http1":   {"internal/engine"},
 	"internal/http2":   {"internal/engine"},
+	"internal/labca":   {"internal/durable"},
 	"internal/logfile": {},
 	"internal/pki":     {},
 	"internal/yield":   {},
@@ -51,7 +52,7 @@ var mayImport = map[string][]string{
 	"bench/peers/tunnel":   {},
 	"bench/revocation":     {"internal/pki"},
 
-	"cmd/postern":               {"lb", "lb/config", "bench", "cmd/postern/internal/demo"},
+	"cmd/postern":               {"lb", "lb/config", "bench", "cmd/postern/internal/demo", "internal/labca"},
 	"cmd/postern/internal/demo": {"lb", "internal/pki"},
 
 	"examples/embedding/balancer": {"lb"},
