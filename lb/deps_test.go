@@ -28,6 +28,7 @@ var mayImport = map[string][]string{
 	"internal/labca":   {"internal/durable"},
 	"internal/logfile": {},
 	"internal/pki":     {},
+	"internal/vectors": {},
 	"internal/yield":   {},
 
 	"crl":         {"internal/dn", "internal/fault", "internal/yield"},

@@ -93,15 +93,25 @@ func tooManyParts(c *x509.Certificate) string {
 	return ""
 }
 
+// alternativeNames counts them, of whatever kind.
 func alternativeNames(c *x509.Certificate) int {
-	return len(c.DNSNames) + len(c.EmailAddresses) + len(c.IPAddresses) + len(c.URIs)
+	n := 0
+	eachName(extension(c, oidSubjectAltName), func(int, cryptobyte.String) bool { n++; return true })
+	return n
 }
 
+// nameConstraints counts permitted and excluded names, of whatever kind.
 func nameConstraints(c *x509.Certificate) int {
-	return len(c.PermittedDNSDomains) + len(c.ExcludedDNSDomains) +
-		len(c.PermittedIPRanges) + len(c.ExcludedIPRanges) +
-		len(c.PermittedEmailAddresses) + len(c.ExcludedEmailAddresses) +
-		len(c.PermittedURIDomains) + len(c.ExcludedURIDomains)
+	der := cryptobyte.String(extension(c, oidNameConstraints))
+	var both, list, skip cryptobyte.String
+	n := 0
+	der.ReadASN1(&both, cbasn1.SEQUENCE)
+	for both.ReadAnyASN1(&list, nil) {
+		for list.ReadAnyASN1(&skip, nil) {
+			n++
+		}
+	}
+	return n
 }
 
 // badShape refuses versions before 3 and what x509 lets pass though it is not

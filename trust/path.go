@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"errors"
+	"net"
 	"slices"
 	"time"
 
@@ -56,16 +57,32 @@ func (a *anchors) search(chain []*x509.Certificate) ([]path, error) {
 	if err != nil {
 		return nil, explain(err, chain)
 	}
+	return a.permitted(found, chain)
+}
+
+// permitted returns those paths that name constraints allow, with the
+// certificates as they were presented.
+func (a *anchors) permitted(found [][]*x509.Certificate, chain []*x509.Certificate) ([]path, error) {
 	paths := make([]path, 0, len(found))
+	var forbidden *untrusted
 	for _, certs := range found {
-		if p, ok := a.original(certs, chain); ok {
-			paths = append(paths, p)
+		p, ok := a.original(certs, chain)
+		if !ok {
+			continue
 		}
+		if c, problem := forbiddenName(p.certs); c != nil {
+			forbidden = &untrusted{position(c, chain), "no path to the trust store is permitted: " + problem}
+			continue
+		}
+		paths = append(paths, p)
 	}
-	if len(paths) == 0 {
-		return nil, &untrusted{0, "the path found does not end in the trust store"}
+	if len(paths) > 0 {
+		return paths, nil
 	}
-	return paths, nil
+	if forbidden != nil {
+		return nil, forbidden
+	}
+	return nil, &untrusted{0, "the path found does not end in the trust store"}
 }
 
 // original puts the certificates that were presented, and that of the store,
@@ -98,14 +115,32 @@ func position(c *x509.Certificate, chain []*x509.Certificate) int {
 	return -1
 }
 
-// timeless returns a copy that is valid at [noTime] whenever c is. ALB checks
-// dates after revocation, and x509 only checks them first of all; so path
-// building leaves them aside and [dates] checks them on the originals.
+// timeless returns a copy for path building, valid at [noTime] whenever c is.
+// ALB checks dates after revocation, and x509 only checks them first of all; so
+// path building leaves them aside and decide checks them on the originals.
+//
+// Of a CA, name constraints that x509 cannot compare are left to
+// [forbiddenName], and ranges of addresses are made to begin where they begin:
+// x509 sorts them by an address that may be any of the range, and then misses
+// some exclusions.
 func timeless(c *x509.Certificate) *x509.Certificate {
 	widened := *c
 	widened.NotBefore = noTime()
 	widened.NotAfter = noTime()
+	if c.IsCA {
+		widened.UnhandledCriticalExtensions = slices.DeleteFunc(slices.Clone(c.UnhandledCriticalExtensions), isNameConstraints)
+		widened.PermittedIPRanges = masked(c.PermittedIPRanges)
+		widened.ExcludedIPRanges = masked(c.ExcludedIPRanges)
+	}
 	return &widened
+}
+
+func masked(ranges []*net.IPNet) []*net.IPNet {
+	var out []*net.IPNet
+	for _, r := range ranges {
+		out = append(out, &net.IPNet{IP: r.IP.Mask(r.Mask), Mask: r.Mask})
+	}
+	return out
 }
 
 // noTime is any fixed moment other than the zero Time, which x509 would take
