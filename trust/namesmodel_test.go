@@ -140,4 +140,3 @@ func plainlyWithin(name, constraint general, wide bool) bool {
 	network := net.IPNet{IP: net.IP(constraint.data[:4]).Mask(constraint.data[4:]), Mask: constraint.data[4:]}
 	return network.Contains(name.data)
 }
-

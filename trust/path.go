@@ -162,7 +162,7 @@ func explain(err error, chain []*x509.Certificate) error {
 
 // leadsNowhere is about a certificate whose issuer cannot be found.
 func leadsNowhere(c *x509.Certificate, index int) error {
-	if bytes.Equal(c.RawIssuer, c.RawSubject) {
+	if ownKeyID := len(c.AuthorityKeyId) == 0 || bytes.Equal(c.AuthorityKeyId, c.SubjectKeyId); ownKeyID && selfIssued(c) {
 		return &untrusted{index, quoteSubject(c) + " signed itself and is not in the trust store"}
 	}
 	return &untrusted{index, quoteSubject(c) + " was issued by " + quote(dn.RFC2253(c.RawIssuer)) +
