@@ -162,8 +162,8 @@ func explain(err error, chain []*x509.Certificate) error {
 
 // leadsNowhere is about a certificate whose issuer cannot be found.
 func leadsNowhere(c *x509.Certificate, index int) error {
-	if ownKeyID := len(c.AuthorityKeyId) == 0 || bytes.Equal(c.AuthorityKeyId, c.SubjectKeyId); ownKeyID && selfIssued(c) {
-		return &untrusted{index, quoteSubject(c) + " signed itself and is not in the trust store"}
+	if selfIssued(c) { // be it with this key or an older one
+		return &untrusted{index, quoteSubject(c) + " names itself as its issuer and is not in the trust store"}
 	}
 	return &untrusted{index, quoteSubject(c) + " was issued by " + quote(dn.RFC2253(c.RawIssuer)) +
 		", of which neither the trust store nor the chain has a certificate that fits"}
