@@ -130,15 +130,6 @@ func (s *Suite) get(names []string, suffix string) ([][]byte, error) {
 	return ders, nil
 }
 
-// Find returns the case of the given name.
-func (s *Suite) Find(name string) (*Case, bool) {
-	for i := range s.Cases {
-		if s.Cases[i].Name == name {
-			return &s.Cases[i], true
-		}
-	}
-	return nil, false
-}
 
 // Time returns the time that a case asks about.
 func (s *Suite) Time(c *Case) time.Time {
