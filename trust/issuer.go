@@ -1,9 +1,6 @@
 package trust
 
-import (
-	"crypto/x509"
-	"encoding/asn1"
-)
+import "crypto/x509"
 
 // mayIssue reports whether a certificate may sign others.
 func mayIssue(c *x509.Certificate) bool { return cannotIssue(c) == "" }
@@ -19,10 +16,8 @@ func cannotIssue(c *x509.Certificate) string {
 	case hasExtension(c, oidKeyUsage) && c.KeyUsage&x509.KeyUsageCertSign == 0:
 		return "is a CA whose key usage lacks keyCertSign"
 	}
-	for _, id := range c.UnhandledCriticalExtensions {
-		if !isNameConstraints(id) {
-			return "has the critical extension " + id.String() + ", which is not understood"
-		}
+	if id := notUnderstood(c); id != "" {
+		return "has the critical extension " + id + ", which is not understood"
 	}
 	if hasExtension(c, oidNameConstraints) {
 		if _, ok := newSubtrees(c); !ok {
@@ -30,11 +25,4 @@ func cannotIssue(c *x509.Certificate) string {
 		}
 	}
 	return ""
-}
-
-// isNameConstraints singles out an extension that x509 says it does not
-// handle although we do: it cannot compare some of the constraints, and
-// [forbiddenName] does.
-func isNameConstraints(id asn1.ObjectIdentifier) bool {
-	return id.Equal(asn1.ObjectIdentifier{2, 5, 29, int(oidNameConstraints)})
 }

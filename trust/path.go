@@ -30,9 +30,8 @@ func (u *untrusted) Error() string { return u.detail }
 // chain as helpers. The error is *untrusted.
 func (a *anchors) search(chain []*x509.Certificate) ([]path, error) {
 	leaf := chain[0]
-	if len(leaf.UnhandledCriticalExtensions) > 0 {
-		return nil, &untrusted{0, "the client certificate has a critical extension that is not understood: " +
-			leaf.UnhandledCriticalExtensions[0].String()}
+	if id := notUnderstood(leaf); id != "" {
+		return nil, &untrusted{0, "the client certificate has a critical extension that is not understood: " + id}
 	}
 	// A certificate of the store needs nobody to vouch for it, and for a pin
 	// nobody could.

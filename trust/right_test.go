@@ -189,3 +189,35 @@ func TestPolicies(t *testing.T) {
 		})
 	}
 }
+
+// TestPolicyQualifiers holds that a critical extension is understood to its end.
+func TestPolicyQualifiers(t *testing.T) {
+	type qualifier struct {
+		ID    asn1.ObjectIdentifier
+		Value string `asn1:"ia5"`
+	}
+	type policy struct {
+		ID         asn1.ObjectIdentifier
+		Qualifiers []qualifier
+	}
+	with := func(critical bool, id ...int) pki.Option {
+		return extended(asn1.ObjectIdentifier{2, 5, 29, 32}, critical, marshal(t, []policy{{policyID(1), []qualifier{{id, "x"}}}}))
+	}
+	root := pki.NewRoot("root")
+	for _, tt := range []struct {
+		name   string
+		option pki.Option
+		want   trust.Reason
+	}{
+		{"practice statement", with(true, 1, 3, 6, 1, 5, 5, 7, 2, 1), ""},
+		{"notice", with(true, 1, 3, 6, 1, 5, 5, 7, 2, 2), ""},
+		{"unknown", with(true, 1, 3, 6, 1, 5, 5, 7, 2, 3), trust.ClientCertUntrusted},
+		{"unknown and not critical", with(false, 1, 3, 6, 1, 5, 5, 7, 2, 3), ""},
+		{"unknown and longer", with(true, 1, 3, 6, 1, 5, 5, 7, 2, 1, 1), trust.ClientCertUntrusted},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			checkVerdict(t, store(t, root.Cert).Verify(root.Client("c", tt.option).Chain(), nil, time.Now()), tt.want, 0)
+			checkVerdict(t, store(t, root.Cert).Verify(root.Intermediate("ca", tt.option).Client("c").Chain(), nil, time.Now()), tt.want, 0)
+		})
+	}
+}

@@ -130,7 +130,6 @@ func (s *Suite) get(names []string, suffix string) ([][]byte, error) {
 	return ders, nil
 }
 
-
 // Time returns the time that a case asks about.
 func (s *Suite) Time(c *Case) time.Time {
 	if c.At != nil {
