@@ -22,6 +22,8 @@ var (
 	moreVectors   = flag.String("vectors", "", "another suite to run, as DIRECTORY/NAME")
 )
 
+var vectorSuites = []string{"pkits", "bettertls", "openssl", "go"}
+
 // What was refused before there was a question.
 const (
 	notParsed     = "certificate not parsed" // crypto/tls ends the handshake
@@ -33,7 +35,7 @@ const (
 // answer is in the data, and where it is not what the suite expects, a sentence
 // says why.
 func TestVectors(t *testing.T) {
-	for _, name := range []string{"pkits", "bettertls", "openssl", "go"} {
+	for _, name := range vectorSuites {
 		t.Run(name, func(t *testing.T) { runSuite(t, vectorsDir, name) })
 	}
 	if *moreVectors != "" {
