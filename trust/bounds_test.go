@@ -231,3 +231,25 @@ func extensions(n int) pki.Option {
 		}
 	})
 }
+
+// A bundle in which everything vouches for everything takes neither long nor much
+// memory, and what revokes an anchor still does.
+func TestTangledBundle(t *testing.T) {
+	first := pki.NewRoot("root")
+	key := pki.Key(first.Key)
+	certs := []*x509.Certificate{first.Cert}
+	for range 999 {
+		certs = append(certs, pki.NewRoot("root", key).Cert)
+	}
+	client := first.Client("c")
+	ready := make(chan *trust.Store, 1)
+	go func() { ready <- published(t, certs, first.CRL(1)) }()
+	select {
+	case s := <-ready:
+		checkVerdict(t, s.Verify(client.Chain(), nil, time.Now()), "", 0)
+		s.SetRevocations(lists(t, certs[:1], first.CRL(1, &pki.Entity{Cert: certs[0]}, &pki.Entity{Cert: certs[999]})))
+		checkVerdict(t, s.Verify(client.Chain(), nil, time.Now()), trust.ClientCertCrlHit, -1)
+	case <-time.After(hang):
+		t.Fatal("not published")
+	}
+}
