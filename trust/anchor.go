@@ -66,9 +66,6 @@ func (f family) key() []byte { return f[0].RawSubjectPublicKeyInfo }
 
 // other returns a member that is not c, or nil.
 func (f *family) other(c *x509.Certificate) *x509.Certificate {
-	if f == nil {
-		return nil
-	}
 	for _, member := range *f {
 		if member != c {
 			return member
@@ -88,13 +85,14 @@ func join(families []*family, ca *x509.Certificate) []*family {
 	return append(families, &family{ca})
 }
 
-// issuerOf returns the family, of those with the name of its issuer, that signed c.
-// Those whose key identifier fits are tried first, and not more than a few.
+// issuerOf returns the family, of those with the name of its issuer, that signed c;
+// nil if none did, or if it has no other member. Those whose key identifier fits
+// are tried first, and not more than a few.
 func issuerOf(c *x509.Certificate, namesakes []*family) *family {
 	tries := 0
 	for _, wantKeyID := range []bool{true, false} {
 		for _, f := range namesakes {
-			if fits := bytes.Equal(c.AuthorityKeyId, (*f)[0].SubjectKeyId); fits != wantKeyID || tries == maxIssuerTries {
+			if fits := bytes.Equal(c.AuthorityKeyId, (*f)[0].SubjectKeyId); fits != wantKeyID || tries == maxIssuerTries || f.other(c) == nil {
 				continue
 			}
 			tries++
@@ -113,11 +111,10 @@ func climb(c *x509.Certificate, issuers map[*x509.Certificate]*family) []link {
 	seen := make(map[*family]bool)
 	for queue := []*x509.Certificate{c}; len(queue) > 0; queue = queue[1:] {
 		f := issuers[queue[0]]
-		issuer := f.other(queue[0])
-		if issuer == nil {
+		if f == nil {
 			continue
 		}
-		links = append(links, link{queue[0], issuer})
+		links = append(links, link{queue[0], f.other(queue[0])})
 		if seen[f] {
 			continue
 		}

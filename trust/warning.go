@@ -156,7 +156,7 @@ func (b *Bundle) noticeIncomplete(bySubject map[string][]int) {
 		}
 	}
 	for i, c := range b.Certificates {
-		if !selfSigned(c) && issuerOf(c, families[string(c.RawIssuer)]).other(c) == nil {
+		if !selfSigned(c) && issuerOf(c, families[string(c.RawIssuer)]) == nil {
 			b.notice(i, WarnIncomplete, "has an issuer, %s, that is not in the bundle; the path does not reach a root, which ALB allows",
 				quote(dn.RFC2253(c.RawIssuer)))
 		}
