@@ -8,6 +8,8 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
+const oidPolicies oid = 32
+
 // notUnderstood names a critical extension that neither x509 nor this package
 // acts on; "" if there is none. Of the certificate policies, the qualifiers must
 // be known as well (RFC 5280, 4.2.1.4), at which x509 does not look.

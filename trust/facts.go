@@ -63,7 +63,6 @@ const (
 	oidKeyUsage        oid = 15
 	oidSubjectAltName  oid = 17
 	oidNameConstraints oid = 30
-	oidPolicies        oid = 32
 	oidExtKeyUsage     oid = 37
 )
 
