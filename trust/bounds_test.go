@@ -3,6 +3,7 @@ package trust_test
 import (
 	"crypto"
 	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -251,5 +253,61 @@ func TestTangledBundle(t *testing.T) {
 		checkVerdict(t, s.Verify(client.Chain(), nil, time.Now()), trust.ClientCertCrlHit, -1)
 	case <-time.After(hang):
 		t.Fatal("not published")
+	}
+}
+
+// Names in encodings that nobody should use are refused as certificates that do not
+// parse, or printed so that a log stays a log.
+func TestOddEncodingsOfNames(t *testing.T) {
+	root := pki.NewRoot("root")
+	part := func(attributes ...attribute) []byte {
+		return marshal(t, asn1.RawValue{Tag: asn1.TagSet, IsCompound: true, Bytes: joined(t, attributes)})
+	}
+	for _, tt := range []struct {
+		name    string
+		parts   [][]byte
+		invalid bool
+	}{
+		{"no parts", nil, false},
+		{"a part without attributes", [][]byte{part()}, false},
+		{"a line feed", [][]byte{part(attr(cn, utf8Text, "a\nFailed:none"))}, false},
+		{"a NUL", [][]byte{part(attr(cn, utf8Text, "a\x00b"))}, false},
+		{"UTF-8 that is none", [][]byte{part(attr(cn, utf8Text, "\xc3\x28"))}, true},
+		{"PrintableString with @", [][]byte{part(attr(cn, 19, "a@b"))}, true},
+		{"IA5String with a high byte", [][]byte{part(attr(cn, 22, "\xff"))}, true},
+		{"BMPString of three bytes", [][]byte{part(attr(cn, bmp, "\x00a\x00"))}, true},
+		{"BMPString with half a pair", [][]byte{part(attr(cn, bmp, "\xd8\x00"))}, true},
+		{"a number", [][]byte{part(attr(cn, asn1.TagInteger, "\x01"))}, true},
+		{"direction marks", [][]byte{part(attr(cn, utf8Text, "\u202eevil"))}, false},
+		{"14 KB", [][]byte{part(attr(cn, utf8Text, strings.Repeat("\"", 14<<10)))}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			raw := marshal(t, asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: slices.Concat(tt.parts...)})
+			template := &x509.Certificate{
+				SerialNumber: big.NewInt(1), RawSubject: raw, KeyUsage: x509.KeyUsageDigitalSignature,
+				NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+			}
+			der, err := x509.CreateCertificate(rand.Reader, template, root.Cert, root.Key.Public(), root.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			chain, v, err := trust.ParseChain(pki.PEM(&x509.Certificate{Raw: der}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v == nil {
+				v = store(t, root.Cert).Verify(chain, nil, time.Now())
+			}
+			want := trust.Reason("")
+			if tt.invalid {
+				want = trust.ClientCertInvalid
+			}
+			checkVerdict(t, v, want, 0)
+			for _, r := range v.Detail {
+				if r < ' ' || r > '~' {
+					t.Fatalf("%q in %q", r, v.Detail)
+				}
+			}
+		})
 	}
 }

@@ -213,3 +213,13 @@ func TestConstraintThatCannotBeRead(t *testing.T) {
 		marshal(t, asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: permitted})))
 	checkVerdict(t, store(t, root.Cert).Verify(odd.Client("c", pki.DNS("a.example")).Chain(), nil, time.Now()), trust.ClientCertUntrusted, 0)
 }
+
+// A URI without a host cannot be compared, so below constraints there is no place for
+// it, be they about something else; without constraints there is.
+func TestURIWithoutHost(t *testing.T) {
+	root := pki.NewRoot("root")
+	urn := alternative(t, uri("urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6"))
+	limited := root.Intermediate("limited", limits(t, true, []general{dns("a.example")}, nil))
+	checkVerdict(t, store(t, root.Cert).Verify(root.Client("c", urn).Chain(), nil, time.Now()), "", 0)
+	checkVerdict(t, store(t, root.Cert).Verify(limited.Client("c", urn).Chain(), nil, time.Now()), trust.ClientCertUntrusted, 0)
+}
