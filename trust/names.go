@@ -3,19 +3,21 @@ package trust
 import (
 	"bytes"
 	"crypto/x509"
+	"net/netip"
 	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// Name constraints (RFC 5280, 4.2.1.10) are checked twice. x509 compares DNS
-// names, addresses, and email and URI hosts while it builds paths. What follows
-// goes over each path found and adds what x509 leaves out: directory names;
-// email addresses in the subject; kinds of names that nobody here compares,
-// which no certificate below the constraint may hold then; and that a permitted
-// host of an email address or a URI means that host, not the hosts below
-// it, which x509 would take in. Nothing is let through that x509 refused.
+// Name constraints (RFC 5280, 4.2.1.10) are checked in two places. x509 compares DNS
+// names, addresses and email addresses while it builds paths. What follows goes
+// over each path found and adds what x509 leaves out: directory names; email
+// addresses in the subject; kinds of names that nobody here compares, which no
+// certificate below the constraint may hold then; and that a permitted host of an
+// email address means that host, not the hosts below it, which x509 would take
+// in. URIs are not shown to x509 at all, see timeless: it refuses one without a
+// host whatever the constraints are about, and is wide with hosts here as well.
 
 // The tags of a GeneralName.
 const (
@@ -236,7 +238,7 @@ func (s *subtrees) forbid(n *names) string {
 		}
 	}
 	for _, host := range n.hosts {
-		if s.permitted.speaksOf(tagURI) && !s.permitted.hosts[""] && !among(s.permitted.hosts, host, false) {
+		if s.forbidsHost(host) {
 			return "the URI host " + quote(host)
 		}
 	}
@@ -250,6 +252,25 @@ func (s *subtrees) forbid(n *names) string {
 }
 
 func (b *branch) speaksOf(tag int) bool { return b.kinds&(1<<tag) != 0 }
+
+// forbidsHost compares the host of a URI with permitted hosts exactly, and with
+// excluded ones and those below them. What is no host name, such as an address
+// or nothing at all, cannot be compared (RFC 5280, 4.2.1.10).
+func (s *subtrees) forbidsHost(host string) bool {
+	if !s.permitted.speaksOf(tagURI) && !s.excluded.speaksOf(tagURI) {
+		return false
+	}
+	if !isHostName(host) || s.excluded.hosts[""] || among(s.excluded.hosts, host, true) {
+		return true
+	}
+	return s.permitted.speaksOf(tagURI) && !s.permitted.hosts[""] && !among(s.permitted.hosts, host, false)
+}
+
+// isHostName tells apart what x509 lets pass as the host of a URI.
+func isHostName(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return host != "" && err != nil
+}
 
 // forbidsEmail compares an address with permitted hosts exactly, and with
 // excluded ones as x509 does, hosts below them included.

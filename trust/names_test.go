@@ -214,12 +214,20 @@ func TestConstraintThatCannotBeRead(t *testing.T) {
 	checkVerdict(t, store(t, root.Cert).Verify(odd.Client("c", pki.DNS("a.example")).Chain(), nil, time.Now()), trust.ClientCertUntrusted, 0)
 }
 
-// A URI without a host cannot be compared, so below constraints there is no place for
-// it, be they about something else; without constraints there is.
+// A URI without a host name cannot be compared, so below constraints of URIs there is
+// no place for it; below others there is.
 func TestURIWithoutHost(t *testing.T) {
 	root := pki.NewRoot("root")
-	urn := alternative(t, uri("urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6"))
-	limited := root.Intermediate("limited", limits(t, true, []general{dns("a.example")}, nil))
-	checkVerdict(t, store(t, root.Cert).Verify(root.Client("c", urn).Chain(), nil, time.Now()), "", 0)
-	checkVerdict(t, store(t, root.Cert).Verify(limited.Client("c", urn).Chain(), nil, time.Now()), trust.ClientCertUntrusted, 0)
+	other := root.Intermediate("other", limits(t, true, []general{dns("a.example")}, nil))
+	permits := root.Intermediate("permits", limits(t, true, []general{uri("a.example")}, nil))
+	excludes := root.Intermediate("excludes", limits(t, true, nil, []general{uri("evil.example")}))
+	for _, text := range []string{
+		"urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6", "/a.example", "https://10.0.0.1/", "https://[fe80::1]/", "https://[fe80::1%25a.example]:80/",
+	} {
+		chain := other.Client("c", alternative(t, uri(text))).Chain()
+		checkVerdict(t, store(t, root.Cert).Verify(chain, nil, time.Now()), "", 0)
+		for _, ca := range []*pki.Entity{permits, excludes} {
+			checkVerdict(t, store(t, root.Cert).Verify(ca.Client("c", alternative(t, uri(text))).Chain(), nil, time.Now()), trust.ClientCertUntrusted, 0)
+		}
+	}
 }

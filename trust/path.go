@@ -118,14 +118,15 @@ func position(c *x509.Certificate, chain []*x509.Certificate) int {
 // ALB checks dates after revocation, and x509 only checks them first of all; so
 // path building leaves them aside and decide checks them on the originals.
 //
-// Of a CA, name constraints that x509 cannot compare are left to
-// [forbiddenName], and ranges of addresses are made to begin where they begin:
+// URIs, and of a CA name constraints that x509 cannot compare, are left to
+// [forbiddenName]. Ranges of addresses are made to begin where they begin:
 // x509 sorts them by an address that may be any of the range, and then misses
 // some exclusions.
 func timeless(c *x509.Certificate) *x509.Certificate {
 	widened := *c
 	widened.NotBefore = noTime()
 	widened.NotAfter = noTime()
+	widened.URIs = nil
 	if c.IsCA {
 		widened.UnhandledCriticalExtensions = slices.DeleteFunc(slices.Clone(c.UnhandledCriticalExtensions), isNameConstraints)
 		widened.PermittedIPRanges = masked(c.PermittedIPRanges)
