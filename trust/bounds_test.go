@@ -44,6 +44,7 @@ func TestPathologicalChains(t *testing.T) {
 		{"1,001 directory names", many(t, root, directory(t, pkix.Name{}), 1001), trust.ClientCertMaxSizeExceeded},
 		{"1,001 registered identifiers", many(t, root, general{8, []byte{42}}, 1001), trust.ClientCertMaxSizeExceeded},
 		{"1,001 other names", many(t, root, general{3, nil}, 1001), trust.ClientCertMaxSizeExceeded},
+		{"1,001 names behind one that is none", many(t, root, dns("a"), 1001, general{-1, []byte("a")}), trust.ClientCertMaxSizeExceeded},
 		{"501 DNS constraints", limited(t, root, dns("a"), 501), trust.ClientCertMaxSizeExceeded},
 		{"501 directory constraints", limited(t, root, directory(t, pkix.Name{}), 501), trust.ClientCertMaxSizeExceeded},
 		{"501 constraints of other kinds", limited(t, root, general{8, []byte{42}}, 501), trust.ClientCertMaxSizeExceeded},
@@ -128,10 +129,9 @@ func layers(root *pki.Entity) []*x509.Certificate {
 	return append([]*x509.Certificate{above[0].Client("c").Cert}, helpers[len(helpers)-9:]...)
 }
 
-func many(t *testing.T, ca *pki.Entity, name general, n int) func() []*x509.Certificate {
-	list := make([]general, n)
-	for i := range list {
-		list[i] = name
+func many(t *testing.T, ca *pki.Entity, name general, n int, list ...general) func() []*x509.Certificate {
+	for range n {
+		list = append(list, name)
 	}
 	return func() []*x509.Certificate { return ca.Client("c", alternative(t, list...)).Chain() }
 }

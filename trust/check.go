@@ -95,21 +95,26 @@ func tooManyParts(c *x509.Certificate) string {
 
 // alternativeNames counts them, of whatever kind.
 func alternativeNames(c *x509.Certificate) int {
-	n := 0
-	eachName(extension(c, oidSubjectAltName), func(int, cryptobyte.String) bool { n++; return true })
-	return n
+	return elements(extension(c, oidSubjectAltName))
 }
 
 // nameConstraints counts permitted and excluded names, of whatever kind.
 func nameConstraints(c *x509.Certificate) int {
+	var both, list cryptobyte.String
 	der := cryptobyte.String(extension(c, oidNameConstraints))
-	var both, list, skip cryptobyte.String
 	n := 0
-	der.ReadASN1(&both, cbasn1.SEQUENCE)
-	for both.ReadAnyASN1(&list, nil) {
-		for list.ReadAnyASN1(&skip, nil) {
-			n++
-		}
+	for der.ReadASN1(&both, cbasn1.SEQUENCE); both.ReadAnyASN1Element(&list, nil); {
+		n += elements(list)
+	}
+	return n
+}
+
+// elements counts what stands side by side in a SEQUENCE, or in whatever it is.
+func elements(der cryptobyte.String) int {
+	var inside, skip cryptobyte.String
+	n := 0
+	for der.ReadAnyASN1(&inside, nil); inside.ReadAnyASN1(&skip, nil); {
+		n++
 	}
 	return n
 }
