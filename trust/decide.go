@@ -52,10 +52,10 @@ func (q *question) judge(p *path) (*Verdict, int) {
 // revocation asks for every certificate of the path below the anchor, and for
 // the anchor as far as the store itself holds its issuers; see [RevocationPolicy].
 func (q *question) revocation(p *path) *Verdict {
-	f := q.revoked(p)
-	if f.cert == nil {
+	if q.unrevoked(p) {
 		return nil
 	}
+	f := &q.found
 	index := position(f.cert, q.chain)
 	name, number, issuer := quoteSubject(f.cert), serial(f.cert.SerialNumber), quoteSubject(f.issuer)
 	switch f.result.Status {
@@ -69,12 +69,12 @@ func (q *question) revocation(p *path) *Verdict {
 	case crl.Good:
 		return refuse(ClientCertCrlProcessingError, index,
 			"whether %s (serial %s) is still not revoked is not known: the revocation list of its issuer%s expired at %s%s, which the revocation policy denies; "+
-				"get the current list", name, number, listText(f.result.List), stamp(f.result.FreshUntil), f.rule.graceText(f.result))
+				"get the current list", name, number, listText(f.result.List), stamp(f.result.FreshUntil), f.rule.graceText(&f.result))
 	}
 	return refuse(ClientCertCrlProcessingError, index, "whether %s (serial %s) is revoked could not be found out", name, number)
 }
 
-func (r rule) graceText(result crl.Result) string {
+func (r rule) graceText(result *crl.Result) string {
 	if r.grace == 0 {
 		return ""
 	}

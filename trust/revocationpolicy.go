@@ -107,60 +107,62 @@ func (p *RevocationPolicy) of(issuer *x509.Certificate) rule {
 	return p.standard
 }
 
-// A finding is what a look-up found wrong. The zero finding is that nothing is.
+// A finding is what a look-up found wrong.
 type finding struct {
 	cert, issuer *x509.Certificate
 	result       crl.Result
 	rule         rule
 }
 
-// revoked returns what is wrong with the first certificate of the path, from the leaf
-// upwards, that is revoked or that cannot be told not to be. It does not allocate: a
-// memo hit runs it.
+// unrevoked reports whether no certificate of the path is revoked or cannot be told
+// not to be. If one is, q.found says what is wrong with the first one, from the
+// leaf upwards. It does not allocate, and copies nothing when all is well: a memo hit
+// runs it.
 //
 // By default an issuer without a list ([crl.Unknown]) revokes nothing. ALB does not say
 // what it does; refusing would mean that the first list added to a store of several CAs
 // shuts out the clients of all others.
-func (q *question) revoked(p *path) finding {
+func (q *question) unrevoked(p *path) bool {
 	if q.revocations == nil && q.rules == nil {
-		return finding{}
+		return true
 	}
 	for i := range len(p.certs) - 1 {
-		if f := q.look(p.certs[i], p.certs[i+1], i == 0); f.cert != nil {
-			return f
+		if !q.look(p.certs[i], p.certs[i+1], i == 0) {
+			return false
 		}
 	}
 	for _, l := range p.anchor.above {
-		if f := q.look(l.cert, l.issuer, l.cert == p.certs[0]); f.cert != nil {
-			return f
+		if !q.look(l.cert, l.issuer, l.cert == p.certs[0]) {
+			return false
 		}
 	}
-	return finding{}
+	return true
 }
 
 // look asks about one certificate, which is the leaf or stands above it.
-func (q *question) look(cert, issuer *x509.Certificate, leaf bool) finding {
+func (q *question) look(cert, issuer *x509.Certificate, leaf bool) bool {
 	rule := q.rules.of(issuer)
 	if rule.leafOnly && !leaf {
-		return finding{}
+		return true
 	}
 	r := lookUp(q.revocations, cert, issuer)
 	switch {
 	case r.Status == crl.Unknown && (!rule.needsList || vouchesForItself(cert, issuer)):
-	case r.Status == crl.Good && (!rule.stale(r, q.now) || vouchesForItself(cert, issuer)):
+	case r.Status == crl.Good && (!rule.stale(&r, q.now) || vouchesForItself(cert, issuer)):
 	default:
-		return finding{cert, issuer, r, rule}
+		q.found = finding{cert, issuer, r, rule}
+		return false
 	}
-	return finding{}
+	return true
 }
 
 // stale reports whether the lists behind a good answer are older than the rule wants.
-func (r rule) stale(result crl.Result, now time.Time) bool {
+func (r rule) stale(result *crl.Result, now time.Time) bool {
 	return r.needsFresh && !result.FreshUntil.IsZero() && now.After(r.end(result))
 }
 
 // end is when an answer stops to count under a rule that needs fresh lists.
-func (r rule) end(result crl.Result) time.Time { return result.FreshUntil.Add(r.grace) }
+func (r rule) end(result *crl.Result) time.Time { return result.FreshUntil.Add(r.grace) }
 
 // vouchesForItself reports whether a certificate is of the very CA that issued it, as a
 // root or a renewed one is. Nobody can be asked to publish a list about himself.
@@ -192,7 +194,7 @@ func (s *Store) Deadline(v *Verdict, p *Policy) time.Time {
 		if r.Status != crl.Good || r.FreshUntil.IsZero() {
 			return
 		}
-		if end := rule.end(r); until.IsZero() || end.Before(until) {
+		if end := rule.end(&r); until.IsZero() || end.Before(until) {
 			until = end
 		}
 	}

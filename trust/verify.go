@@ -15,6 +15,8 @@ type question struct {
 	variant     variant
 	revocations *crl.Set
 	rules       *RevocationPolicy
+
+	found finding // by unrevoked
 }
 
 // Verify decides whether a client may enter; nothing else in the program does.
@@ -63,7 +65,7 @@ func (q *question) stillAccepts(e *entry, p *Policy) bool {
 	if !p.admits(&e.facts) {
 		return false
 	}
-	return q.revoked(&e.path).cert == nil
+	return q.unrevoked(&e.path)
 }
 
 // verify is Verify without the memo.
