@@ -57,7 +57,7 @@ func (rt *runtime) applyStores(p *plan) {
 		}
 		if running.digest != planned.digest {
 			rt.warnOfOlderLists(name, running.store.Revocations(), planned.set)
-			running.store.Publish(planned.bundle, planned.set, planned.version)
+			planned.publishTo(running.store)
 			running.digest = planned.digest
 			rt.logger.Info("trust store in force", "trust_store", name, "version", planned.version,
 				"certificates", len(planned.bundle.Certificates), "revoked", planned.set.Entries())

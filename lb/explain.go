@@ -84,7 +84,7 @@ func Explain(o ExplainOptions) (*Decision, error) {
 	}
 	if verdict == nil {
 		store := trust.NewStore(o.Bundle, trust.Options{})
-		store.Publish(material.bundle, material.set, material.version)
+		material.publishTo(store)
 		verdict = store.Verify(chain, policy, o.At)
 	}
 	return newDecision(verdict, o.At, r.warnings), nil

@@ -126,6 +126,7 @@ func (b *LoadBalancer) Run(ctx context.Context) error {
 	tasks.Go(func() { b.reconcile(ctx) })
 	tasks.Go(func() { b.watch.run(ctx, func() { b.reloadAndLog(ctx, "a file changed") }) })
 	tasks.Go(func() { b.closeExpired(ctx) })
+	tasks.Go(func() { b.warnOfOutlook(ctx) })
 	adminDone := make(chan struct{})
 	go func() { defer close(adminDone); b.admin.run(background) }()
 

@@ -128,6 +128,7 @@ func (p *plan) foreignHosts(l config.Listener) []string {
 func (p *plan) planStores(b *LoadBalancer) {
 	for i, ts := range p.desired.TrustStores {
 		m := b.material.store(ts, fault.Index("trust_stores", i), p.reading)
+		p.planRevocationPolicy(ts, m, fault.Index("trust_stores", i)+".revocation_policy", b.material.now())
 		if m == nil {
 			continue
 		}

@@ -119,6 +119,13 @@ func (h *HealthCheck) setDefaults() {
 
 func (u *UnhealthyStateRouting) setDefaults() { u.MinimumHealthyTargetsCount = 1 }
 
+func (s *TrustStore) setDefaults() { s.RevocationPolicy.setDefaults() }
+
+// As ALB.
+func (p *RevocationPolicy) setDefaults() {
+	p.Missing, p.Expired, p.Scope = MissingAllow, ExpiredAllow, ScopeChain
+}
+
 func (l *Log) setDefaults() {
 	l.Format = LogALB
 	l.MaxSize = 100 * MB

@@ -43,7 +43,9 @@ var documented = map[string]reflect.Type{
 	"`target_groups[].health_check`":                         reflect.TypeFor[HealthCheck](),
 	"`target_groups[].target_group_health`":                  reflect.TypeFor[TargetGroupHealth](),
 	"`target_groups[].target_group_health.unhealthy_state_routing`": reflect.TypeFor[UnhealthyStateRouting](),
-	"`trust_stores[]`":                    reflect.TypeFor[TrustStore](),
+	"`trust_stores[]`":                                 reflect.TypeFor[TrustStore](),
+	"`trust_stores[].revocation_policy`":               reflect.TypeFor[RevocationPolicy](),
+	"`trust_stores[].revocation_policy.authorities[]`": reflect.TypeFor[RevocationAuthority](),
 	"`logs`":                              reflect.TypeFor[Logs](),
 	"`logs.connection` and `logs.access`": reflect.TypeFor[Log](),
 }

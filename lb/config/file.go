@@ -68,6 +68,8 @@ type TrustStore struct {
 	CACertificatesBundle string `yaml:"ca_certificates_bundle,required,filled,path"`
 	// Revocations are the paths of CRL files, PEM or DER.
 	Revocations []string `yaml:"revocations,path"`
+	// RevocationPolicy says what a missing and an expired list mean.
+	RevocationPolicy RevocationPolicy `yaml:"revocation_policy"`
 }
 
 // Logs says which logs are written; a nil entry is not written.
