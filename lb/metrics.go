@@ -32,7 +32,10 @@ func newMetrics(b *LoadBalancer) *metrics {
 		m.reloads.WithLabelValues(outcome) // from 0, so that alerts see the first
 	}
 	b.registry.MustRegister(
-		m.reloads, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		m.reloads, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "postern_seen_clients", Help: "Clients that are remembered because they were let in lately, counted for each listener.",
+		}, func() float64 { return float64(b.seen.Len()) }),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		&trustCollector{balancer: b}, &targetCollector{balancer: b},
 	)
 	return m

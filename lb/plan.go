@@ -222,6 +222,9 @@ func (p *plan) listenerConfig(b *LoadBalancer, l config.Listener, at string) lis
 	}
 	cfg.MutualAuthentication = mutualAuthentication(l.MutualAuthentication, store, &faults)
 	cfg.MutualAuthentication.AdvertisedCAs = advertised
+	if cfg.MutualAuthentication.Mode == listener.ModeVerify && p.desired.SeenClients.Limit > 0 {
+		cfg.MutualAuthentication.Seen = b.seen.Recorder(l.Name, store.Name(), cfg.MutualAuthentication.Trust)
+	}
 	p.reading.faults.AddUnder(at+".mutual_authentication", faults.Err())
 	return cfg
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/postern-lb/postern/crl"
 	"github.com/postern-lb/postern/trust"
@@ -49,6 +50,15 @@ type MutualAuthentication struct {
 	OnRefusal     Refusal // default RefuseReset
 	// NoSessionResumption never issues a ticket, as ALB under mutual TLS.
 	NoSessionResumption bool
+	// Seen is told of each client that was accepted by the store; nil: nobody is.
+	Seen ClientRecorder
+}
+
+// A ClientRecorder is told of clients once they have proved that the certificate is
+// theirs. It is called at every connection, so it must not wait, and keeps
+// references to nothing that it was given but certificates of CAs.
+type ClientRecorder interface {
+	Accepted(v *trust.Verdict, presented []*x509.Certificate, now time.Time)
 }
 
 // A basis is what a verdict rests on besides the certificates and the clock. Two

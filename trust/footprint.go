@@ -41,7 +41,7 @@ func NewFootprint(v *Verdict, chain []*x509.Certificate, p *Policy) *Footprint {
 	f := &Footprint{
 		SHA256: sha256.Sum256(leaf.Raw), Subject: leaf.RawSubject, Issuer: v.Identity.Issuer, Serial: leaf.SerialNumber,
 		NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, Points: extension(leaf, oidDistributionPoints),
-		Presented: len(chain), Filters: p.filterDigest(),
+		Presented: len(chain), Filters: p.FilterDigest(),
 	}
 	// The fields must not hold on to the certificate that they were cut from.
 	f.Subject, f.Points, f.Serial = bytes.Clone(f.Subject), bytes.Clone(f.Points), new(big.Int).Set(f.Serial)
@@ -64,8 +64,9 @@ func (f *Footprint) SamePath(v *Verdict) bool {
 	return true
 }
 
-// filterDigest covers what a policy asks of a client's own certificate.
-func (p *Policy) filterDigest() [sha256.Size]byte {
+// FilterDigest covers what a policy asks of a client's own certificate beyond the trust
+// store. It depends on neither depth nor expiry.
+func (p *Policy) FilterDigest() [sha256.Size]byte {
 	if p == nil {
 		p = new(Policy)
 	}

@@ -147,7 +147,7 @@ func (p *path) keepsLengths() bool {
 
 // foreseeAdmits reports whether the filters would admit the client, if that is known.
 func (p *Policy) foreseeAdmits(f *Footprint, leaf *x509.Certificate) (admitted, known bool) {
-	if f.Filters == p.filterDigest() {
+	if f.Filters == p.FilterDigest() {
 		return true, true
 	}
 	who := newFacts(leaf)

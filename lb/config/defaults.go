@@ -23,7 +23,10 @@ const (
 func (f *File) setDefaults() {
 	f.Admin.setDefaults()
 	f.LoadBalancer.setDefaults()
+	f.SeenClients.setDefaults()
 }
+
+func (s *SeenClients) setDefaults() { s.Limit, s.Retention = 10_000, 30*24*time.Hour }
 
 func (a *Admin) setDefaults() { a.Address = DefaultAdminAddress }
 

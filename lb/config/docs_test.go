@@ -46,8 +46,9 @@ var documented = map[string]reflect.Type{
 	"`trust_stores[]`":                                 reflect.TypeFor[TrustStore](),
 	"`trust_stores[].revocation_policy`":               reflect.TypeFor[RevocationPolicy](),
 	"`trust_stores[].revocation_policy.authorities[]`": reflect.TypeFor[RevocationAuthority](),
-	"`logs`":                              reflect.TypeFor[Logs](),
-	"`logs.connection` and `logs.access`": reflect.TypeFor[Log](),
+	"`seen_clients`":                                   reflect.TypeFor[SeenClients](),
+	"`logs`":                                           reflect.TypeFor[Logs](),
+	"`logs.connection` and `logs.access`":              reflect.TypeFor[Log](),
 }
 
 var tableRow = regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)` \\|(.*)$")

@@ -15,8 +15,18 @@ type File struct {
 	// StateDirectory is where Postern keeps what should outlive the process; empty:
 	// nothing does.
 	StateDirectory string `yaml:"state_directory,path"`
+	// SeenClients bounds what is remembered of the clients that were let in.
+	SeenClients SeenClients `yaml:"seen_clients"`
 
 	source *source // where each value stands in the file; nil if not parsed from one
+}
+
+// SeenClients bounds what is remembered of the clients that were let in.
+type SeenClients struct {
+	// Limit is how many are remembered; 0 is none.
+	Limit int `yaml:"limit" range:"0..1000000"`
+	// Retention is how long a client is remembered after it was seen last.
+	Retention time.Duration `yaml:"retention" range:"1h..8760h"`
 }
 
 // Admin is the address of the operators' side: health, metrics, dashboard.
