@@ -2,7 +2,6 @@ package lb
 
 import (
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -10,27 +9,6 @@ import (
 	"github.com/postern-lb/postern/lb/config"
 	"github.com/postern-lb/postern/trust"
 )
-
-// Check reads the config at path and everything it names as New would, without
-// opening anything. The error is a config.Errors that holds every fault.
-func Check(path string) ([]Warning, error) {
-	file, err := config.Load(path)
-	if err != nil {
-		return nil, err
-	}
-	b, err := newLoadBalancer(Options{ConfigPath: path, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return nil, err
-	}
-	b.checking = true
-	defer b.material.certificates.stop()
-	p, err := b.plan(file)
-	if err != nil {
-		return nil, err
-	}
-	p.discard(b.runtime)
-	return p.warnings, nil
-}
 
 // ExplainOptions is a client certificate chain and the files to judge it by.
 type ExplainOptions struct {
