@@ -95,7 +95,7 @@ func (p *plan) dryRun(o *CheckOptions) *DryRun {
 	// Whoever wrote the file has kept to the bounds of then.
 	clients := seen.New(maxDryRunClients, maxDryRunAge)
 	if err := clients.Load(path, time.Now()); err != nil {
-		d.Problem = "the recently seen clients cannot be read: " + err.Error()
+		d.Problem = "what is kept of them cannot be read: " + err.Error()
 		return d
 	}
 	d.judge(p, clients.Clients(), o.At)

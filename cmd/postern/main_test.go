@@ -156,7 +156,7 @@ func certify(ts *testscript.TestScript, _ bool, _ []string) {
 		"alice.pem": alice.ChainPEM(), "bob.pem": bob.ChainPEM(),
 		"carol.pem": ca.Client("carol", pki.Expired).ChainPEM(), "mallory.pem": stranger.Client("alice").ChainPEM(),
 		"empty": nil, "noise": {0x30, 0x82, 0},
-		"alice-key.pem": alice.KeyPEM(), "bob-key.pem": bob.KeyPEM(), "no.crl": ca.CRL(1),
+		"alice-key.pem": alice.KeyPEM(), "bob-key.pem": bob.KeyPEM(), "no.crl": ca.CRL(1), "stranger.pem": stranger.PEM(),
 	} {
 		ts.Check(os.WriteFile(ts.MkAbs(name), data, 0o600))
 	}

@@ -150,7 +150,9 @@ func read(r io.Reader) (*fileForm, error) {
 func (s *Store) add(c *Client) {
 	k := key{c.Listener, c.SHA256}
 	shard := s.shard(k)
-	s.share(&c.Footprint)
+	if !s.share(&c.Footprint) {
+		return
+	}
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	if known := shard.clients[k]; known != nil {

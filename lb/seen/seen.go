@@ -24,7 +24,15 @@ import (
 	"github.com/postern-lb/postern/trust"
 )
 
-const shards = 16
+const (
+	shards = 16
+	// maxAuthorities is how many CA certificates all footprints together may refer to:
+	// a CA that makes one for each client does not get to fill the memory.
+	maxAuthorities = 1024
+	// maxBytes is how long the subject of a client and its distribution points
+	// may be together. Clients beyond either are not remembered.
+	maxBytes = 4096
+)
 
 // A Client is what is kept of one client at one listener.
 type Client struct {
@@ -111,10 +119,9 @@ func (s *Store) note(r *Recorder, v *trust.Verdict, presented []*x509.Certificat
 		return
 	}
 	footprint := trust.NewFootprint(v, presented, r.policy)
-	if footprint == nil {
+	if footprint == nil || !s.share(footprint) {
 		return
 	}
-	s.share(footprint)
 	c := &Client{Listener: r.listener, TrustStore: r.trustStore, FirstSeen: now, LastSeen: now, Footprint: *footprint}
 	if known != nil {
 		c.FirstSeen = known.FirstSeen
@@ -153,18 +160,26 @@ func (s *shard) put(k key, c *Client, limit int) {
 	s.clients[k] = c
 }
 
-// share makes footprints hold one copy of each CA.
-func (s *Store) share(f *trust.Footprint) {
+// share makes footprints hold one copy of each CA. It reports false of one that is not to
+// be kept.
+func (s *Store) share(f *trust.Footprint) bool {
+	if len(f.Subject)+len(f.Points) > maxBytes {
+		return false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, ca := range f.Path {
 		sum := sha256.Sum256(ca.Cert.Raw)
-		if known := s.authorities[sum]; known != nil {
+		switch known := s.authorities[sum]; {
+		case known != nil:
 			f.Path[i].Cert = known
-		} else {
+		case len(s.authorities) >= maxAuthorities:
+			return false
+		default:
 			s.authorities[sum] = ca.Cert
 		}
 	}
+	return true
 }
 
 // Forget drops the clients that are beyond the bounds, and the CAs that no client is left

@@ -172,6 +172,34 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// A CA that makes a CA for every client, and clients with endless names, fill nothing.
+func TestBoundsOfBytes(t *testing.T) {
+	root := pki.NewRoot("root")
+	key := pki.Key(root.Key)
+	partners := newTrust(t, root.Cert)
+	s := seen.New(10_000, month)
+	r := s.Recorder("front", "partners", nil)
+	for i := range 1100 {
+		arrive(t, partners, r, root.Intermediate(fmt.Sprint(i), key).Client("c", key), time.Now())
+	}
+	if n := s.Len(); n != 1023 { // and the root
+		t.Errorf("%d clients with a CA each", n)
+	}
+	before := s.Len()
+	arrive(t, partners, r, root.Client("short", key), time.Now())
+	arrive(t, partners, r, root.Client(strings.Repeat("long", 1100), key), time.Now())
+	if n := s.Len(); n != before+1 {
+		t.Errorf("%d clients, want %d", n, before+1)
+	}
+	s.Configure(0, month)
+	s.Forget(time.Now())
+	s.Configure(10_000, month)
+	arrive(t, partners, r, root.Intermediate("new", key).Client("c", key), time.Now())
+	if n := s.Len(); n != 1 {
+		t.Errorf("%d clients after the CAs were forgotten", n)
+	}
+}
+
 // A limit of 0 notes nobody, and takes away what was kept.
 func TestOff(t *testing.T) {
 	root := pki.NewRoot("root")
