@@ -18,6 +18,8 @@ type ExplainOptions struct {
 	At           time.Time
 	MaxDepth     int // 0: trust.DefaultMaxDepth
 	IgnoreExpiry bool
+	// RevocationPolicy is as in a trust store of the config.
+	RevocationPolicy config.RevocationPolicy
 }
 
 // A Decision is what verify mode says about a chain. Its JSON form is a contract:
@@ -49,8 +51,12 @@ func Explain(o ExplainOptions) (*Decision, error) {
 	m, r := newMaterial(nil), newReading()
 	m.now = func() time.Time { return o.At }
 	material := m.store(config.TrustStore{CACertificatesBundle: o.Bundle, Revocations: o.Revocations}, "", r)
-	if err := r.faults.Err(); err != nil {
+	err := r.faults.Err()
+	if err != nil {
 		return nil, withoutPaths(r.faults)
+	}
+	if material.policy, err = trust.NewRevocationPolicy(revocationConfig(o.RevocationPolicy), material.bundle); err != nil {
+		return nil, err
 	}
 	data, err := readFile(o.Chain, maxCertificateFile)
 	if err != nil {

@@ -143,11 +143,12 @@ func ready(ts *testscript.TestScript, not bool, _ []string) {
 	ts.Fatalf("/readyz has not answered %d after %v", want, patience)
 }
 
-// certify writes a root, an intermediate, a server and clients: alice is good, bob
+// certify sets NEXTMONTH, and writes a root, an intermediate, a server and clients: alice is good, bob
 // revoked, carol expired and mallory another root's.
 func certify(ts *testscript.TestScript, _ bool, _ []string) {
 	root, stranger := pki.NewRoot("Root"), pki.NewRoot("Stranger")
 	ca := root.Intermediate("CA")
+	ts.Setenv("NEXTMONTH", time.Now().AddDate(0, 0, 30).Format(time.RFC3339))
 	alice, bob, server := ca.Client("alice"), ca.Client("bob"), ca.Server("localhost", "127.0.0.1")
 	for name, data := range map[string][]byte{
 		"root.pem": root.PEM(), "bundle.pem": append(root.PEM(), ca.PEM()...),
