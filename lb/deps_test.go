@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	},
 
 	"lb/config": {"internal/fault"},
-	"lb/seen":   {"trust", "internal/durable"},
+	"lb/seen":   {"trust", "internal/durable", "internal/yield"},
 	"lb/state":  {"lb/config", "internal/fault"},
 	"lb": {
 		"lb/config", "lb/seen", "lb/state", "listener", "targetgroup", "trust", "crl",

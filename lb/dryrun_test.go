@@ -112,7 +112,7 @@ func TestDryRun(t *testing.T) {
 func TestDryRunOfFilters(t *testing.T) {
 	s, _, address := seenSite(t)
 	for filters, want := range map[string]map[string]string{
-		"[{subject_cn: alice}]": {bobSubject: "locked_out ClientCertRejected", "CN=carol,O=Postern": "locked_out ClientCertRejected"},
+		"[{subject_cn: alice}]":                         {bobSubject: "locked_out ClientCertRejected", "CN=carol,O=Postern": "locked_out ClientCertRejected"},
 		"[{subject_cn: alice}, {san_dns: '*.example'}]": {bobSubject: "undecided ", "CN=carol,O=Postern": "undecided "},
 	} {
 		text := strings.Replace(remembering(address, "{}"), "trust_store: partners}", "trust_store: partners, identity_filters: "+filters+"}", 1)

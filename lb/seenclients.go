@@ -17,6 +17,9 @@ const (
 	// file lacks, and seenAgain if only the times have changed.
 	seenNew   = 10 * time.Second
 	seenAgain = 5 * time.Minute
+	// seenShare bounds the share of the time that is spent on writing, were it to take long:
+	// a hundredth.
+	seenShare = 100
 )
 
 // seenPath is the file of the seen clients of a config; empty if there is none.
@@ -51,6 +54,7 @@ func (b *LoadBalancer) saveSeen(ctx context.Context) {
 	tick := time.NewTicker(seenCheck)
 	defer tick.Stop()
 	var saved time.Time
+	pause := seenNew
 	for forgot := time.Now(); ; {
 		select {
 		case <-ctx.Done():
@@ -61,9 +65,9 @@ func (b *LoadBalancer) saveSeen(ctx context.Context) {
 				forgot = now
 			}
 			changed, added := b.seen.Changed()
-			if since := now.Sub(saved); changed && (since >= seenAgain || (added && since >= seenNew)) {
+			if since := now.Sub(saved); changed && (since >= seenAgain || (added && since >= pause)) {
 				b.saveSeenNow()
-				saved = now
+				saved, pause = now, max(seenNew, seenShare*time.Since(now))
 			}
 		}
 	}

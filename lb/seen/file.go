@@ -1,6 +1,7 @@
 package seen
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/postern-lb/postern/internal/durable"
+	"github.com/postern-lb/postern/internal/yield"
 	"github.com/postern-lb/postern/trust"
 )
 
@@ -80,23 +82,61 @@ func (s *Store) Save(path string) error {
 	return err
 }
 
+// yieldEvery is how many clients are written between offers of the processor to others:
+// some 0.2 ms.
+const yieldEvery = 32
+
+// write writes the clients one by one, so that neither memory nor the processor has to do
+// with all of them at once.
 func (s *Store) write(w io.Writer) error {
-	form := fileForm{Version: fileVersion, Authorities: make(map[string][]byte)}
-	for _, c := range s.Clients() {
-		out := clientForm{
-			Listener: c.Listener, TrustStore: c.TrustStore, SHA256: hex.EncodeToString(c.SHA256[:]), Subject: c.Subject,
-			Issuer: c.Issuer, Serial: c.Serial.Text(16), NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), Points: c.Points,
-			Presented: c.Presented, Filters: hex.EncodeToString(c.Filters[:]), FirstSeen: c.FirstSeen.UTC(), LastSeen: c.LastSeen.UTC(),
+	var turn yield.Turn
+	defer turn.Close()
+	clients := s.Clients()
+	authorities := make(map[string][]byte)
+	for i := range clients {
+		for _, ca := range clients[i].Path {
+			authorities[fingerprint(ca.Cert)] = ca.Cert.Raw
 		}
-		for _, ca := range c.Path {
-			sum := sha256.Sum256(ca.Cert.Raw)
-			name := hex.EncodeToString(sum[:])
-			form.Authorities[name] = ca.Cert.Raw
-			out.Path = append(out.Path, caForm{name, ca.Sent})
-		}
-		form.Clients = append(form.Clients, out)
 	}
-	return json.NewEncoder(w).Encode(form)
+	head, err := json.Marshal(authorities)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(w)
+	fmt.Fprintf(out, `{"version":%d,"authorities":%s,"clients":[`, fileVersion, head)
+	for i := range clients {
+		if i%yieldEvery == 0 {
+			turn.Yield()
+		}
+		line, err := json.Marshal(clients[i].form())
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		out.WriteByte('\n')
+		out.Write(line)
+	}
+	out.WriteString("]}\n")
+	return out.Flush()
+}
+
+func (c *Client) form() *clientForm {
+	out := &clientForm{
+		Listener: c.Listener, TrustStore: c.TrustStore, SHA256: hex.EncodeToString(c.SHA256[:]), Subject: c.Subject,
+		Issuer: c.Issuer, Serial: c.Serial.Text(16), NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), Points: c.Points,
+		Presented: c.Presented, Filters: hex.EncodeToString(c.Filters[:]), FirstSeen: c.FirstSeen.UTC(), LastSeen: c.LastSeen.UTC(),
+	}
+	for _, ca := range c.Path {
+		out.Path = append(out.Path, caForm{fingerprint(ca.Cert), ca.Sent})
+	}
+	return out
+}
+
+func fingerprint(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.Raw)
+	return hex.EncodeToString(sum[:])
 }
 
 // Load adds the clients of a file to those that are kept, within the bounds at the time
@@ -123,8 +163,7 @@ func (s *Store) Load(path string, now time.Time) error {
 func (s *Store) addAll(form *fileForm) {
 	authorities := make(map[string]*x509.Certificate)
 	for name, der := range form.Authorities {
-		sum := sha256.Sum256(der)
-		if cert, err := x509.ParseCertificate(der); err == nil && name == hex.EncodeToString(sum[:]) {
+		if cert, err := x509.ParseCertificate(der); err == nil && name == fingerprint(cert) {
 			authorities[name] = cert
 		}
 	}

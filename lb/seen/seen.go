@@ -63,7 +63,7 @@ type key struct {
 	sha256   [sha256.Size]byte
 }
 
-// New returns a store that keeps at most limit clients, none for longer than retention
+// New returns a store that keeps at most limit clients, rounded up to a multiple of 16, none for longer than retention
 // after it was seen last. A limit of 0 keeps nobody.
 func New(limit int, retention time.Duration) *Store {
 	s := &Store{authorities: make(map[[sha256.Size]byte]*x509.Certificate)}
