@@ -51,11 +51,11 @@ func Explain(o ExplainOptions) (*Decision, error) {
 	m, r := newMaterial(nil), newReading()
 	m.now = func() time.Time { return o.At }
 	material := m.store(config.TrustStore{CACertificatesBundle: o.Bundle, Revocations: o.Revocations}, "", r)
-	err := r.faults.Err()
-	if err != nil {
+	if len(r.faults) > 0 {
 		return nil, withoutPaths(r.faults)
 	}
-	if material.policy, err = trust.NewRevocationPolicy(revocationConfig(o.RevocationPolicy), material.bundle); err != nil {
+	rules, err := trust.NewRevocationPolicy(revocationConfig(o.RevocationPolicy), material.bundle)
+	if err != nil {
 		return nil, err
 	}
 	data, err := readFile(o.Chain, maxCertificateFile)
@@ -68,7 +68,7 @@ func Explain(o ExplainOptions) (*Decision, error) {
 	}
 	if verdict == nil {
 		store := trust.NewStore(o.Bundle, trust.Options{})
-		material.publishTo(store)
+		(&plannedStore{storeMaterial: material, rules: rules}).publishTo(store)
 		verdict = store.Verify(chain, policy, o.At)
 	}
 	return newDecision(verdict, o.At, r.warnings), nil

@@ -36,7 +36,6 @@ type storeMaterial struct {
 	set     *crl.Set
 	digest  [sha256.Size]byte // of all files
 	version string
-	policy  *trust.RevocationPolicy // set by plan
 }
 
 // material reads files and remembers what they parsed to, so that a reload

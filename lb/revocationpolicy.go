@@ -2,7 +2,6 @@ package lb
 
 import (
 	"context"
-	"crypto/sha256"
 	"log/slog"
 	"time"
 
@@ -12,30 +11,28 @@ import (
 
 // planRevocationPolicy compiles the policy of a trust store, whose files have faults if m
 // is nil.
-func (p *plan) planRevocationPolicy(ts config.TrustStore, m *storeMaterial, path string, now time.Time) {
+func (p *plan) planRevocationPolicy(ts config.TrustStore, m *storeMaterial, path string, now time.Time) *trust.RevocationPolicy {
 	var bundle *trust.Bundle
 	if m != nil {
 		bundle = m.bundle
 	}
-	policy, err := trust.NewRevocationPolicy(revocationConfig(ts.RevocationPolicy), bundle)
+	rules, err := trust.NewRevocationPolicy(revocationConfig(ts.RevocationPolicy), bundle)
 	p.reading.faults.AddUnder(path, err)
-	if m == nil || policy == nil {
-		return
+	if m == nil {
+		return nil
 	}
-	m.policy = policy
-	own := policy.Digest()
-	m.digest = sha256.Sum256(append(m.digest[:], own[:]...))
-	for _, o := range policy.Outlook(bundle, m.set) {
+	for _, o := range rules.Outlook(bundle, m.set) {
 		if problem := o.Problem(now); problem != "" {
 			p.reading.warnings = append(p.reading.warnings, Warning{Path: path, Problem: problem})
 		}
 	}
+	return rules
 }
 
-// publishTo puts what was read in force. All that fill a store do it here, so that
+// publishTo puts what was planned in force. All that fill a store do it here, so that
 // none forgets the policy.
-func (m *storeMaterial) publishTo(store *trust.Store) {
-	store.Replace(trust.Content{Bundle: m.bundle, Revocations: m.set, RevocationPolicy: m.policy, Version: m.version})
+func (s *plannedStore) publishTo(store *trust.Store) {
+	store.Replace(trust.Content{Bundle: s.bundle, Revocations: s.set, RevocationPolicy: s.rules, Version: s.version})
 }
 
 func revocationConfig(c config.RevocationPolicy) trust.RevocationConfig {
