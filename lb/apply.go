@@ -55,6 +55,7 @@ func (rt *runtime) applyStores(p *plan) {
 			running = &runningStore{store: planned.store}
 			rt.stores[name] = running
 		}
+		running.policy = planned.policy
 		if rules := planned.rules.Digest(); running.digest != planned.digest || running.rules != rules {
 			rt.warnOfOlderLists(name, running.store.Revocations(), planned.set)
 			planned.publishTo(running.store)

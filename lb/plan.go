@@ -35,7 +35,8 @@ type plan struct {
 type plannedStore struct {
 	store *trust.Store // the running one of that name, or a new one
 	*storeMaterial
-	rules *trust.RevocationPolicy
+	rules  *trust.RevocationPolicy
+	policy config.RevocationPolicy // what rules were made of
 }
 
 type plannedGroup struct {
@@ -129,11 +130,11 @@ func (p *plan) foreignHosts(l config.Listener) []string {
 func (p *plan) planStores(b *LoadBalancer) {
 	for i, ts := range p.desired.TrustStores {
 		m := b.material.store(ts, fault.Index("trust_stores", i), p.reading)
-		rules := p.planRevocationPolicy(ts, m, fault.Index("trust_stores", i)+".revocation_policy", b.material.now())
+		rules := p.planRevocationPolicy(ts, m, b.runtime.governs(ts), fault.Index("trust_stores", i)+".revocation_policy", b.material.now())
 		if m == nil {
 			continue
 		}
-		p.stores[ts.Name] = &plannedStore{store: b.runtime.store(ts.Name), storeMaterial: m, rules: rules}
+		p.stores[ts.Name] = &plannedStore{store: b.runtime.store(ts.Name), storeMaterial: m, rules: rules, policy: ts.RevocationPolicy}
 	}
 }
 

@@ -3,20 +3,34 @@ package lb
 import (
 	"context"
 	"log/slog"
+	"reflect"
 	"time"
 
+	"github.com/postern-lb/postern/internal/fault"
 	"github.com/postern-lb/postern/lb/config"
 	"github.com/postern-lb/postern/trust"
 )
 
 // planRevocationPolicy compiles the policy of a trust store, whose files have faults if m
-// is nil.
-func (p *plan) planRevocationPolicy(ts config.TrustStore, m *storeMaterial, path string, now time.Time) *trust.RevocationPolicy {
+// is nil. A policy that is in force has fitted its bundle; if a CA has left that since, it
+// is only warned of.
+func (p *plan) planRevocationPolicy(ts config.TrustStore, m *storeMaterial, inForce bool, path string, now time.Time) *trust.RevocationPolicy {
 	var bundle *trust.Bundle
 	if m != nil {
 		bundle = m.bundle
 	}
-	rules, err := trust.NewRevocationPolicy(revocationConfig(ts.RevocationPolicy), bundle)
+	wanted := revocationConfig(ts.RevocationPolicy)
+	if m != nil && inForce {
+		var gone []int
+		wanted, gone = wanted.Without(bundle)
+		for _, i := range gone {
+			p.reading.warnings = append(p.reading.warnings, Warning{
+				Path: fault.Index(path+".authorities", i), Problem: "its CA has left the bundle, so the rule has nothing left to rule: remove it, " +
+					"since the next start would refuse it",
+			})
+		}
+	}
+	rules, err := trust.NewRevocationPolicy(wanted, bundle)
 	p.reading.faults.AddUnder(path, err)
 	if m == nil {
 		return nil
@@ -27,6 +41,14 @@ func (p *plan) planRevocationPolicy(ts config.TrustStore, m *storeMaterial, path
 		}
 	}
 	return rules
+}
+
+// governs reports whether the policy of a trust store is in force as it is desired.
+func (rt *runtime) governs(ts config.TrustStore) bool {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	running := rt.stores[ts.Name]
+	return running != nil && reflect.DeepEqual(running.policy, ts.RevocationPolicy)
 }
 
 // publishTo puts what was planned in force. All that fill a store do it here, so that

@@ -74,7 +74,7 @@ func TestRevocationPolicyInForce(t *testing.T) {
 func TestListExpiresWithoutReload(t *testing.T) {
 	s, address := newSite(t), freeAddress(t)
 	s.configure(governed(address, "partners.crl", "{expired: deny}"))
-	s.write("partners.crl", endingIn(s.ca, 3*time.Second))
+	s.write("partners.crl", endingIn(s.ca, 5*time.Second))
 	r := s.start()
 	revision := r.readiness(t).Revision
 	open := watchClose(t, s, address, s.alice)
@@ -120,4 +120,36 @@ func TestCheckRevocationPolicy(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A rule must not keep its CA in the bundle: when the CA leaves a bundle while the rule is in
+// force, that is warned of. At a start, and in a new policy, it is a fault.
+func TestAuthorityLeavesTheBundle(t *testing.T) {
+	s, address := newSite(t), freeAddress(t)
+	other := pki.NewRoot("Other Root")
+	both := append(append(s.root.PEM(), s.ca.PEM()...), other.PEM()...)
+	const rules = "{authorities: [{subject: 'CN=Test CA,O=Postern', missing: deny}, {subject: 'CN=Other Root,O=Postern', missing: deny}]}"
+	s.write("bundle.pem", both)
+	s.write("other.crl", other.CRL(1))
+	s.configure(governed(address, "partners.crl, other.crl", rules))
+	r := s.start()
+	url := "https://" + address + "/"
+	carol := other.Client("carol")
+	wantGet(t, s.client(carol), url, 200, "CN=carol,O=Postern")
+
+	s.configure(governed(address, "partners.crl", rules)) // the list goes with its CA
+	s.write("bundle.pem", append(s.root.PEM(), s.ca.PEM()...))
+	r.reload(t)
+	wantGet(t, s.client(carol), url, 0, "")
+	wantGet(t, s.client(s.alice), url, 200, aliceSubject)
+	if !strings.Contains(s.log.String(), "trust_stores[0].revocation_policy.authorities[1]: its CA has left the bundle") {
+		t.Error("the log does not warn of it")
+	}
+	if _, err := lb.Check(s.path("postern.yaml")); err == nil || !strings.Contains(err.Error(), "authorities[1]: no certificate of the bundle fits") {
+		t.Errorf("check: %v", err)
+	}
+	// The rule that is left is in force.
+	s.configure(governed(address, "", rules))
+	r.reload(t)
+	wantGet(t, s.client(s.alice), url, 0, "")
 }

@@ -46,6 +46,7 @@ type runningStore struct {
 	store  *trust.Store
 	digest [32]byte // of the files
 	rules  [32]byte // digest of the revocation policy
+	policy config.RevocationPolicy
 }
 
 type runningGroup struct {

@@ -117,37 +117,63 @@ func (r RevocationRule) compile() rule {
 // find returns the CAs of the bundle that a means, and notes if there are none.
 func (a *RevocationAuthority) find(b *Bundle, path string, faults *fault.List) []*x509.Certificate {
 	before := len(*faults)
-	fingerprint := hexBytes(a.SHA256, fault.Join(path, "sha256"), sha256.Size, faults)
-	keyID := hexBytes(a.SubjectKeyID, fault.Join(path, "subject_key_id"), 0, faults)
-	if a.Subject == "" && a.SHA256 == "" && a.SubjectKeyID == "" {
+	who := criteria{
+		subject:     a.Subject,
+		fingerprint: hexBytes(a.SHA256, fault.Join(path, "sha256"), sha256.Size, faults),
+		keyID:       hexBytes(a.SubjectKeyID, fault.Join(path, "subject_key_id"), 0, faults),
+	}
+	if who == (criteria{}) && len(*faults) == before {
 		faults.Add(path, "names no CA: give its subject, the sha256 of its certificate or its subject_key_id")
 	}
 	if len(*faults) > before || b == nil {
 		return nil
 	}
-	var found []*x509.Certificate
-	others := 0
-	for _, c := range b.Certificates {
-		sum := sha256.Sum256(c.Raw)
-		if (a.Subject != "" && a.Subject != dn.RFC2253(c.RawSubject)) || (fingerprint != "" && fingerprint != string(sum[:])) ||
-			(keyID != "" && keyID != string(c.SubjectKeyId)) {
-			continue
-		}
-		if mayIssue(c) {
-			found = append(found, c)
-		} else {
-			others++
-		}
-	}
+	found, others := who.in(b)
 	switch {
 	case len(found) > 0:
-	case others > 0:
+	case others:
 		faults.Add(path, "the certificate that it names issues for nobody, so no list is about its clients: name a CA")
 	default:
 		faults.Add(path, "no certificate of the bundle fits, so the rule would never apply%s; if clients present that CA's certificate, add it to the bundle",
 			nearestSubject(a.Subject, b))
 	}
 	return found
+}
+
+// criteria are what a certificate must have; what is empty is not asked for.
+type criteria struct{ subject, fingerprint, keyID string }
+
+// in returns the CAs of a bundle that fit, and whether certificates that are no CAs do.
+func (w criteria) in(b *Bundle) (found []*x509.Certificate, others bool) {
+	for _, c := range b.Certificates {
+		sum := sha256.Sum256(c.Raw)
+		if (w.subject != "" && w.subject != dn.RFC2253(c.RawSubject)) || (w.fingerprint != "" && w.fingerprint != string(sum[:])) ||
+			(w.keyID != "" && w.keyID != string(c.SubjectKeyId)) {
+			continue
+		}
+		if mayIssue(c) {
+			found = append(found, c)
+		} else {
+			others = true
+		}
+	}
+	return found, others
+}
+
+// Without returns c without the authorities that fit no CA of the bundle, and the places of
+// those. It is for a policy that has been in force: when a CA leaves the bundle, its
+// rule has nothing left to rule, and must not keep the CA in.
+func (c RevocationConfig) Without(b *Bundle) (rest RevocationConfig, gone []int) {
+	rest.RevocationRule = c.RevocationRule
+	for i := range c.Authorities {
+		var faults fault.List
+		if c.Authorities[i].find(b, "", &faults); len(faults) > 0 {
+			gone = append(gone, i)
+			continue
+		}
+		rest.Authorities = append(rest.Authorities, c.Authorities[i])
+	}
+	return rest, gone
 }
 
 // hexBytes reads hex with or without colons; size 0 is any.

@@ -5,7 +5,8 @@
 // ALB's sense; [Store.Verify] compares a presented chain with them and with the
 // [Policy] of a listener, and returns a [Verdict] with ALB's own reason. It is
 // the only function of the program that decides, and the only caller of x509's
-// Verify. Start from [ParseBundle], [NewStore] and [Store.Publish].
+// Verify. Start from [ParseBundle], [NewStore] and [Store.Publish]. What a missing or an
+// expired list means is a [RevocationPolicy], which [Store.Replace] takes with the rest.
 //
 // A bundle that was parsed never changes. To replace it, publish another: the
 // handshakes that began before are judged by the old one, those that begin
