@@ -17,7 +17,7 @@ import (
 // Verify's too. It is safe for concurrent use.
 func (s *Store) Reaffirm(v *Verdict, chain []*x509.Certificate, p *Policy, now time.Time) *Verdict {
 	state := s.state.Load()
-	q := question{chain: chain, now: now, variant: p.variant(), revocations: state.revocations}
+	q := question{chain: chain, now: now, variant: p.variant(), revocations: state.revocations, rules: state.rules}
 	if path, ok := state.snapshot.anchors.again(v, chain); ok {
 		if refusal, final := q.reaffirm(&path, p, state.snapshot.anchors); final {
 			if refusal == nil {

@@ -14,6 +14,9 @@ type question struct {
 	now         time.Time
 	variant     variant
 	revocations *crl.Set
+	rules       *RevocationPolicy
+
+	found finding // by unrevoked
 }
 
 // Verify decides whether a client may enter; nothing else in the program does.
@@ -43,7 +46,7 @@ func (s *Store) Verify(chain []*x509.Certificate, p *Policy, now time.Time) *Ver
 		return v.aboutFirst(chain)
 	}
 	state := s.state.Load()
-	q := question{chain: chain, now: now, variant: p.variant(), revocations: state.revocations}
+	q := question{chain: chain, now: now, variant: p.variant(), revocations: state.revocations, rules: state.rules}
 	if e := state.snapshot.memo.lookUp(&q); e != nil && q.stillAccepts(e, p) {
 		s.counters.hits.Add(1)
 		return &e.hit
@@ -62,8 +65,7 @@ func (q *question) stillAccepts(e *entry, p *Policy) bool {
 	if !p.admits(&e.facts) {
 		return false
 	}
-	bad, _ := revoked(q.revocations, &e.path)
-	return bad == nil
+	return q.unrevoked(&e.path)
 }
 
 // verify is Verify without the memo.

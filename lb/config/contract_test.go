@@ -110,8 +110,10 @@ func contractFile(folder string) *config.File {
 				UnhealthyStateRouting: config.UnhealthyStateRouting{MinimumHealthyTargetsCount: 1},
 			},
 		}},
+		SeenClients: config.SeenClients{Limit: 10_000, Retention: 720 * time.Hour},
 		TrustStores: []config.TrustStore{{
 			Name: "partners", CACertificatesBundle: at("pki/ca-bundle.pem"), Revocations: []string{at("pki/partner.crl")},
+			RevocationPolicy: config.RevocationPolicy{Missing: config.MissingAllow, Expired: config.ExpiredAllow, Scope: config.ScopeChain},
 		}},
 		Logs: config.Logs{Connection: log("logs/connection.log"), Access: log("logs/access.log")},
 	}

@@ -23,7 +23,10 @@ const (
 func (f *File) setDefaults() {
 	f.Admin.setDefaults()
 	f.LoadBalancer.setDefaults()
+	f.SeenClients.setDefaults()
 }
+
+func (s *SeenClients) setDefaults() { s.Limit, s.Retention = 10_000, 30*24*time.Hour }
 
 func (a *Admin) setDefaults() { a.Address = DefaultAdminAddress }
 
@@ -118,6 +121,13 @@ func (h *HealthCheck) setDefaults() {
 }
 
 func (u *UnhealthyStateRouting) setDefaults() { u.MinimumHealthyTargetsCount = 1 }
+
+func (s *TrustStore) setDefaults() { s.RevocationPolicy.setDefaults() }
+
+// As ALB.
+func (p *RevocationPolicy) setDefaults() {
+	p.Missing, p.Expired, p.Scope = MissingAllow, ExpiredAllow, ScopeChain
+}
 
 func (l *Log) setDefaults() {
 	l.Format = LogALB
