@@ -168,18 +168,18 @@ func filterText(f *Filter) string {
 func offeredIdentity(leaf *x509.Certificate) string {
 	const shown = 10
 	parts := []string{subjectText(leaf)}
-	who := newFacts(leaf)
-	for _, names := range []struct {
-		key    string
-		values []string
-	}{{"dns", who.dnsNames}, {"uri", who.uris}} {
-		for _, v := range names.values[:min(len(names.values), shown)] {
-			parts = append(parts, names.key+" "+quote(v))
+	list := func(key string, n int, value func(int) string) {
+		for i := range min(n, shown) {
+			parts = append(parts, key+" "+quote(value(i)))
 		}
-		if n := len(names.values) - shown; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d more", n))
+		if n > shown {
+			parts = append(parts, fmt.Sprintf("%d more", n-shown))
 		}
 	}
+	list("dns", len(leaf.DNSNames), func(i int) string { return leaf.DNSNames[i] })
+	list("uri", len(leaf.URIs), func(i int) string { return leaf.URIs[i].String() })
+	list("email", len(leaf.EmailAddresses), func(i int) string { return leaf.EmailAddresses[i] })
+	list("ip", len(leaf.IPAddresses), func(i int) string { return leaf.IPAddresses[i].String() })
 	return strings.Join(parts, ", ")
 }
 
