@@ -36,24 +36,27 @@ const (
 type RefusalRecord struct {
 	// ID is the conn_trace_id of the logs without TID_. What a client is told in mode
 	// forbidden is this and the number of its request: ID-1 and so on.
-	ID            string       `json:"id"`
-	ConnTraceID   string       `json:"conn_trace_id"`
-	Time          time.Time    `json:"time"`
-	Listener      string       `json:"listener"`
-	TrustStore    string       `json:"trust_store"`
-	Client        netip.Addr   `json:"client_ip"`
-	ClientPort    uint16       `json:"client_port"`
-	ServerName    string       `json:"sni,omitempty"`
-	VPCEndpointID string       `json:"vpce_id,omitempty"`
-	OnRefusal     Refusal      `json:"on_refusal"`
-	Resumed       bool         `json:"resumed"`
-	Reason        trust.Reason `json:"reason"`
-	Detail        string       `json:"detail"`
-	Certificate   int          `json:"certificate"` // at fault, from 0 in the chain; -1: none of them
-	Subject       string       `json:"subject,omitempty"`
-	Issuer        string       `json:"issuer,omitempty"`
-	SerialNumber  string       `json:"serial_number,omitempty"`
-	Validity      string       `json:"validity,omitempty"`
+	ID            string     `json:"id"`
+	ConnTraceID   string     `json:"conn_trace_id"`
+	Time          time.Time  `json:"time"`
+	Listener      string     `json:"listener"`
+	TrustStore    string     `json:"trust_store"`
+	Client        netip.Addr `json:"client_ip"`
+	ClientPort    uint16     `json:"client_port"`
+	ServerName    string     `json:"sni,omitempty"`
+	VPCEndpointID string     `json:"vpce_id,omitempty"`
+	OnRefusal     Refusal    `json:"on_refusal"`
+	Resumed       bool       `json:"resumed"`
+	// Closed says that the client had been let in, and that its connection was closed when
+	// it was not acceptable any more.
+	Closed       bool         `json:"closed"`
+	Reason       trust.Reason `json:"reason"`
+	Detail       string       `json:"detail"`
+	Certificate  int          `json:"certificate"` // at fault, from 0 in the chain; -1: none of them
+	Subject      string       `json:"subject,omitempty"`
+	Issuer       string       `json:"issuer,omitempty"`
+	SerialNumber string       `json:"serial_number,omitempty"`
+	Validity     string       `json:"validity,omitempty"`
 
 	// Explanation is a trust.Explanation made when it happened; nil if too many
 	// happened in that second, or if no certificate could be asked about.
@@ -189,51 +192,62 @@ func (c *conn) newRefusalID() string {
 
 // keepRefusal records that the client of c was refused.
 func (c *conn) keepRefusal(reason trust.Reason, detail string) {
-	rs := c.policy.refusals
-	if rs.off() {
-		return
+	if !c.policy.refusals.off() {
+		c.policy.keep(c, c.verdict, c.newRecord(reason, detail))
 	}
-	m := &c.policy.mtls
-	r := &RefusalRecord{
-		ID: c.refusalID(), ConnTraceID: c.traceID, Time: c.policy.now().UTC(), Listener: c.policy.name,
-		Client: c.client.Addr(), ClientPort: c.client.Port(), ServerName: cutText(c.sni, MaxLogServerName),
-		VPCEndpointID: cutText(c.proxy.VPCEndpointID, MaxLogToken), OnRefusal: m.OnRefusal, Resumed: c.state.DidResume,
-		Reason: reason, Detail: cutText(detail, MaxLogDetail), Certificate: -1,
-	}
-	if m.Store != nil {
-		r.TrustStore = m.Store.Name()
-	}
-	if c.verdict != nil {
-		r.Certificate = c.verdict.Index
-	}
-	if id := c.refusedIdentity(); id != nil {
-		r.Subject, r.Issuer = cutText(id.Subject, MaxLogDetail), cutText(id.Issuer, MaxLogDetail)
-		r.SerialNumber, r.Validity = cutText(id.Serial, MaxLogToken), id.Validity
-	}
-	r.Chain = keepable(c.presented)
-	c.explainRefusal(rs, r)
-	rs.add(r)
 }
 
-// refusedIdentity is the verdict's description of the client; others are not worth the
-// work here.
-func (c *conn) refusedIdentity() *trust.Identity {
-	if c.verdict == nil {
-		return nil
+// keepClosed records that the client of c, which had been let in, is not accepted any
+// more.
+func (p *Policy) keepClosed(c *conn, v *trust.Verdict) {
+	if p.refusals.off() {
+		return
 	}
-	return c.verdict.Identity
+	r := c.newRecord(v.Reason, v.Detail)
+	r.Closed = true
+	p.keep(c, v, r)
+}
+
+// newRecord is what is known of the connection and of why it is refused.
+func (c *conn) newRecord(reason trust.Reason, detail string) *RefusalRecord {
+	return &RefusalRecord{
+		ID: c.refusalID(), ConnTraceID: c.traceID, Listener: c.policy.name, OnRefusal: c.policy.mtls.OnRefusal,
+		Client: c.client.Addr(), ClientPort: c.client.Port(), ServerName: cutText(c.sni, MaxLogServerName),
+		VPCEndpointID: cutText(c.proxy.VPCEndpointID, MaxLogToken), Resumed: c.state.DidResume,
+		Reason: reason, Detail: cutText(detail, MaxLogDetail), Certificate: -1, Chain: keepable(c.presented),
+	}
+}
+
+// keep adds a record of what p decided about the client of c; v is nil if it was not
+// asked.
+func (p *Policy) keep(c *conn, v *trust.Verdict, r *RefusalRecord) {
+	r.Time = p.now().UTC()
+	if p.mtls.Store != nil {
+		r.TrustStore = p.mtls.Store.Name()
+	}
+	if v != nil {
+		r.Certificate = v.Index
+		if id := v.Identity; id != nil {
+			r.Subject, r.Issuer = cutText(id.Subject, MaxLogDetail), cutText(id.Issuer, MaxLogDetail)
+			r.SerialNumber, r.Validity = cutText(id.Serial, MaxLogToken), id.Validity
+		}
+		if !v.Busy {
+			p.explainRefusal(c, r)
+		}
+	}
+	p.refusals.add(r)
 }
 
 // explainRefusal adds how the decision went, if there is time. The trust store may have
 // changed since the decision; then the record stays without.
-func (c *conn) explainRefusal(rs *Refusals, r *RefusalRecord) {
-	if c.verdict == nil || c.verdict.Busy || c.policy.mtls.Mode != ModeVerify {
+func (p *Policy) explainRefusal(c *conn, r *RefusalRecord) {
+	if p.mtls.Mode != ModeVerify {
 		return
 	}
-	if ok, _ := rs.explain.take(r.Time); !ok {
+	if ok, _ := p.refusals.explain.take(r.Time); !ok {
 		return
 	}
-	v, e := c.policy.Explain(c.presented, r.Time)
+	v, e := p.Explain(c.presented, r.Time)
 	if v.Reason != r.Reason || v.Index != r.Certificate {
 		return
 	}

@@ -99,6 +99,26 @@ func TestRefusalsHoldOnToNoList(t *testing.T) {
 	runtime.KeepAlive(kept)
 }
 
+// TestRefusalsHaveClosedConnections: who was let in and is put out is on record too.
+func TestRefusalsHaveClosedConnections(t *testing.T) {
+	s := newSite(t)
+	cfg := s.config(s.verify(RefuseReset))
+	cfg.Refusals = NewRefusals(10)
+	f := startFront(t, cfg)
+	tc := f.connect(s.client(s.acme))
+	if _, err := ask(tc, request()); err != nil {
+		t.Fatal(err)
+	}
+	s.store.SetRevocations(s.revokes(s.sub, s.acme))
+	if n := f.Recheck(); n != 1 {
+		t.Fatalf("%d connections closed", n)
+	}
+	kept := cfg.Refusals.List(2, func(*RefusalRecord) bool { return true })
+	if len(kept) != 1 || !kept[0].Closed || kept[0].Reason != trust.ClientCertCrlHit || kept[0].Explanation == nil || kept[0].Subject == "" {
+		t.Errorf("kept %+v", kept)
+	}
+}
+
 // BenchmarkKeepRefusal is what a record adds to a refused handshake: in a flood, when
 // no more are explained, and before. It leaves out the handshake itself.
 func BenchmarkKeepRefusal(b *testing.B) {
