@@ -48,7 +48,12 @@ func checkSizes(chain []*x509.Certificate) *Verdict {
 // checkPresented judges each presented certificate by itself, before any
 // signature is checked. Each rule is applied to the whole chain before the
 // next one, so that the reason does not depend on the order of certificates.
-func checkPresented(chain []*x509.Certificate, store *anchors, t *trace) *Verdict {
+func checkPresented(chain []*x509.Certificate, store *anchors) *Verdict {
+	return checkPresentedTraced(chain, store, nil)
+}
+
+// checkPresentedTraced is checkPresented, and tells t of each rule.
+func checkPresentedTraced(chain []*x509.Certificate, store *anchors, t *trace) *Verdict {
 	for _, rule := range []struct {
 		step   Step
 		reason Reason

@@ -76,7 +76,7 @@ func (s *Store) verify(q *question, snapshot *Snapshot, p *Policy) *Verdict {
 		v := refuse(ClientCertUntrusted, 0, "trust store %s holds no certificate", quote(s.name)).about(leaf)
 		return q.trace.step(StepPath, v)
 	}
-	if v := checkPresented(q.chain, snapshot.anchors, q.trace); v != nil {
+	if v := checkPresentedTraced(q.chain, snapshot.anchors, q.trace); v != nil {
 		return v.about(leaf)
 	}
 	paths, err := s.search(q, snapshot)
