@@ -98,7 +98,7 @@ func (l *Listener) serve(c *conn, nc net.Conn) bool {
 	// What changed while the handshake ran has not seen this connection.
 	if p := l.policy.Load(); p != c.policy || c.basis != p.mtls.basis() {
 		if v := p.recheck(c, new(again)); v != nil {
-			l.condemn(c, string(v.Reason), v.Detail)
+			l.condemn(c, v)
 		}
 		l.live.lookAt(c.expires.Load())
 	}
