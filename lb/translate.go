@@ -61,10 +61,12 @@ func mutualAuthentication(m config.MutualAuthentication, store *trust.Store, fau
 		cfg := certificateMatch(f.Match)
 		cfg.Deny = f.Effect == config.FilterDeny
 		filter, err := trust.NewFilter(cfg)
-		faults.AddUnder(fault.Index("identity_filters", i), err)
+		if err != nil { // the plan is refused: nothing is ever decided without this filter
+			faults.AddUnder(fault.Index("identity_filters", i), err)
+			continue
+		}
 		out.Trust.Filters = append(out.Trust.Filters, filter)
 	}
-	faults.AddUnder("", out.Trust.Check())
 	return out
 }
 
