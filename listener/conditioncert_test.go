@@ -98,6 +98,7 @@ func TestRulesByCertificateFollowChanges(t *testing.T) {
 	expect("here")
 	f.apply(rules("acme-1", "fourth"))
 	expect("fourth")
+	f.idle()
 	s.store.SetRevocations(s.revokes(s.sub, s.acme))
 	f.Recheck()
 	expect("here")

@@ -174,8 +174,7 @@ func (p *Policy) recheck(c *conn, known *again) *trust.Verdict {
 		// at expired chains, a second from now, asks again.
 		c.expires.Store(p.now().Unix() - 1)
 		return nil
-	case p.mtls.AllowInvalid:
-		c.revise(verdict)
+	case p.mtls.AllowInvalid && c.revise(verdict):
 		return nil
 	}
 	return verdict

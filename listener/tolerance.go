@@ -43,13 +43,19 @@ func (p *Policy) recheckRefused(c *conn, v *trust.Verdict) *trust.Verdict {
 	return v
 }
 
-// revise gives c a refusal in place of its acceptance and leaves it open.
-func (c *conn) revise(v *trust.Verdict) {
+// revise gives c a refusal in place of its acceptance, and reports whether it may stay
+// open: what is in flight, a WebSocket perhaps, has the identity that was lost. A
+// request that begins meanwhile calls itself active before it looks at the verdict.
+func (c *conn) revise(v *trust.Verdict) bool {
 	c.expires.Store(0)
 	c.revised.Store(v)
+	if c.active.Load() {
+		return false
+	}
 	if ok, missed := c.listener.lines.take(time.Now()); ok {
 		c.listener.logger.Warn("the client certificate of an open connection is no longer accepted; its requests go on without it",
 			"listener", c.listener.name, "conn_trace_id", c.traceID, "client", c.client.String(),
 			"reason", string(v.Reason), "detail", v.Detail, "not_shown_before", missed)
 	}
+	return true
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postern-lb/postern/internal/pki"
 	"github.com/postern-lb/postern/trust"
@@ -190,6 +191,7 @@ func TestRevokedWhileTolerated(t *testing.T) {
 				t.Fatal(got)
 			}
 		}
+		f.idle()
 		s.store.SetRevocations(s.revokes(s.sub, s.acme))
 		want := 2
 		if invalid {
@@ -217,6 +219,35 @@ func TestRevokedWhileTolerated(t *testing.T) {
 				t.Error("the operator was told nothing")
 			}
 		}
+	}
+}
+
+// idle waits until no request is in flight.
+func (f *front) idle() {
+	f.t.Helper()
+	eventually(f.t, "the connections are idle", func() bool {
+		return !slices.ContainsFunc(f.live.list(), func(c *conn) bool { return c.active.Load() })
+	})
+}
+
+// What is in flight has gone out under an identity; it does not outlive that.
+func TestRevokedInFlight(t *testing.T) {
+	s := newSite(t)
+	target, asked, _ := slowTarget(t)
+	f := startFront(t, forwarding(t, s.config(s.tolerant(RefuseReset, false, true)), target))
+	one, two := f.connect(s.client(s.acme)), f.connectH2(s.client(s.acme))
+	io.WriteString(one, request())
+	two.ask(1, "/slow")
+	<-asked
+	<-asked
+	s.store.SetRevocations(s.revokes(s.sub, s.acme))
+	since := time.Now()
+	if n := f.Recheck(); n != 2 {
+		t.Errorf("%d connections closed, want 2", n)
+	}
+	ended(t, one, since)
+	if _, complete, goAway := two.until(1); complete || !goAway && testEngine() != HTTP2Standard {
+		t.Errorf("HTTP/2: answered %v, GOAWAY %v", complete, goAway)
 	}
 }
 
