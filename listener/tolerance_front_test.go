@@ -282,6 +282,15 @@ func TestToleranceEnds(t *testing.T) {
 	}
 }
 
+// Nothing was found out about a client for whom there was no time: that may be a good
+// one, which is not to go on as a bad one for as long as it is connected.
+func TestBusyIsNotTolerated(t *testing.T) {
+	m := MutualAuthentication{Mode: ModeVerify, Optional: true, AllowInvalid: true}
+	if m.tolerates(&trust.Verdict{Busy: true}, true) || !m.tolerates(&trust.Verdict{}, true) {
+		t.Error("busy and refused are confused")
+	}
+}
+
 func TestToleranceIsForVerifyMode(t *testing.T) {
 	s := newSite(t)
 	for _, mode := range []Mode{ModeOff, ModePassthrough} {

@@ -65,6 +65,7 @@ func TestFilterKinds(t *testing.T) {
 		{"common names by different values", []pki.Option{names("CN", "a", "CN", "b")}, FilterConfig{SubjectCN: one{"a", "b"}}, true, true},
 		{"one bad common name of two", []pki.Option{names("CN", "a", "CN", "evil")}, FilterConfig{SubjectCN: one{"evil"}}, false, true},
 		{"NUL in the common name", []pki.Option{names("CN", "acme\x00.evil")}, FilterConfig{SubjectCN: one{"acme*"}}, false, true},
+		{"NUL in one common name of two", []pki.Option{names("CN", "acme", "CN", "acme\x00.evil")}, FilterConfig{SubjectCN: one{"acme*"}}, false, true},
 		{"NUL in a unit", []pki.Option{names("CN", "x", "OU", "acme\x00")}, FilterConfig{SubjectOU: one{"acme*"}}, false, true},
 		{"dot behind the DNS name", []pki.Option{pki.DNS("a.example.")}, FilterConfig{SANDNS: one{"A.example"}}, true, true},
 		{"dot behind the DNS value", []pki.Option{pki.DNS("a.example")}, FilterConfig{SANDNS: one{"*.example."}}, true, true},
