@@ -22,6 +22,7 @@ func (q *question) decide(paths []path) (*path, *Verdict) {
 	var refusal *Verdict
 	furthest := -1
 	for i := range paths {
+		q.trace.begin(&paths[i])
 		v, step := q.judge(&paths[i])
 		if v == nil {
 			return &paths[i], nil
@@ -42,7 +43,7 @@ func (q *question) judge(p *path) (*Verdict, int) {
 		stepNotAfter:   q.notAfter,
 		stepPurpose:    q.purpose,
 	} {
-		if v := check(p); v != nil {
+		if v := q.trace.onPath(step, check(p)); v != nil {
 			return v, step
 		}
 	}

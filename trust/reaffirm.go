@@ -52,7 +52,7 @@ func (a *anchors) again(v *Verdict, chain []*x509.Certificate) (path, bool) {
 // leaf, issued by the same name and key, and so finds it revoked by the same list,
 // ended or unfit as well, and none gets further.
 func (q *question) reaffirm(path *path, p *Policy, store *anchors) (refusal *Verdict, final bool) {
-	if checkCount(q.chain, p.depth()) != nil || checkSizes(q.chain) != nil || checkPresented(q.chain, store) != nil {
+	if checkCount(q.chain, p.depth()) != nil || checkSizes(q.chain) != nil || checkPresented(q.chain, store, nil) != nil {
 		return nil, false
 	}
 	if len(p.filters()) > 0 {

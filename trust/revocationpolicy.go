@@ -146,6 +146,7 @@ func (q *question) look(cert, issuer *x509.Certificate, leaf bool) bool {
 		return true
 	}
 	r := lookUp(q.revocations, cert, issuer)
+	q.trace.looked(cert, issuer, &r)
 	switch {
 	case r.Status == crl.Unknown && (!rule.needsList || vouchesForItself(cert, issuer)):
 	case r.Status == crl.Good && (!rule.stale(&r, q.now) || vouchesForItself(cert, issuer)):

@@ -139,7 +139,7 @@ func TestRevocationPolicyNeverUnrevokes(t *testing.T) {
 		s := trust.NewStore("partners", trust.Options{})
 		s.Replace(trust.Content{Bundle: b, Revocations: lists(t, b.Certificates, list(root, now, -time.Hour, c)),
 			RevocationPolicy: policy(t, trust.RevocationConfig{RevocationRule: r}, b)})
-		checkVerdict(t, s.Verify(c.Chain(), nil, now), trust.ClientCertCrlHit, 0)
+		checkVerdict(t, judged(t, s, c.Chain(), nil, now), trust.ClientCertCrlHit, 0)
 	}
 }
 
@@ -155,7 +155,7 @@ func TestRevocationScopeLeaf(t *testing.T) {
 			s := trust.NewStore("partners", trust.Options{})
 			s.Replace(trust.Content{Bundle: b, Revocations: set,
 				RevocationPolicy: policy(t, trust.RevocationConfig{RevocationRule: trust.RevocationRule{Scope: scope}}, b)})
-			checkVerdict(t, s.Verify(chain, nil, time.Now()), want, 1)
+			checkVerdict(t, judged(t, s, chain, nil, time.Now()), want, 1)
 		}
 	}
 }
@@ -180,12 +180,12 @@ func TestRevocationAuthority(t *testing.T) {
 			p := policy(t, trust.RevocationConfig{Authorities: []trust.RevocationAuthority{a}}, b)
 			s := trust.NewStore("partners", trust.Options{})
 			s.Replace(trust.Content{Bundle: b, RevocationPolicy: p})
-			checkVerdict(t, s.Verify(strict.Client("c").Chain(), nil, now), trust.ClientCertCrlProcessingError, 0)
-			checkVerdict(t, s.Verify(lax.Client("c").Chain(), nil, now), "", -1)
+			checkVerdict(t, judged(t, s, strict.Client("c").Chain(), nil, now), trust.ClientCertCrlProcessingError, 0)
+			checkVerdict(t, judged(t, s, lax.Client("c").Chain(), nil, now), "", -1)
 			s.SetRevocations(lists(t, b.Certificates, strict.CRL(1)))
-			checkVerdict(t, s.Verify(strict.Client("c").Chain(), nil, now), "", -1)
+			checkVerdict(t, judged(t, s, strict.Client("c").Chain(), nil, now), "", -1)
 			s.SetRevocations(lists(t, b.Certificates, list(strict, now, -time.Hour)))
-			v := s.Verify(strict.Client("c").Chain(), nil, now)
+			v := judged(t, s, strict.Client("c").Chain(), nil, now)
 			checkVerdict(t, v, trust.ClientCertCrlProcessingError, 0)
 			if want := "expired at " + now.Add(-time.Hour).UTC().Format("2006-01-02T15:04"); !strings.Contains(v.Detail, want) || !strings.Contains(v.Detail, "CN=strict") {
 				t.Errorf("the detail %q lacks %q", v.Detail, want)
@@ -197,8 +197,8 @@ func TestRevocationAuthority(t *testing.T) {
 		{Subject: "CN=lax,O=Postern", RevocationRule: trust.RevocationRule{Missing: trust.RevocationAllow}}}}, b)
 	s := trust.NewStore("partners", trust.Options{})
 	s.Replace(trust.Content{Bundle: b, RevocationPolicy: p})
-	checkVerdict(t, s.Verify(strict.Client("c").Chain(), nil, now), trust.ClientCertCrlProcessingError, 0)
-	checkVerdict(t, s.Verify(lax.Client("c").Chain(), nil, now), "", -1)
+	checkVerdict(t, judged(t, s, strict.Client("c").Chain(), nil, now), trust.ClientCertCrlProcessingError, 0)
+	checkVerdict(t, judged(t, s, lax.Client("c").Chain(), nil, now), "", -1)
 }
 
 // Nobody publishes a list about himself: neither a root nor its renewal needs one, nor
@@ -234,7 +234,7 @@ func TestRevocationPolicyLeavesAnchorsAlone(t *testing.T) {
 			s := trust.NewStore("partners", trust.Options{})
 			s.Replace(trust.Content{Bundle: b, Revocations: lists(t, b.Certificates, tt.lists...), RevocationPolicy: policy(t, deny, b)})
 			for range 2 {
-				checkVerdict(t, s.Verify(tt.chain, nil, time.Now()), tt.want, tt.index)
+				checkVerdict(t, judged(t, s, tt.chain, nil, time.Now()), tt.want, tt.index)
 			}
 		})
 	}
@@ -276,14 +276,14 @@ func TestDeadline(t *testing.T) {
 			s := trust.NewStore("partners", trust.Options{})
 			s.Replace(trust.Content{Bundle: b, RevocationPolicy: policy(t, trust.RevocationConfig{RevocationRule: tt.rule}, b),
 				Revocations: lists(t, b.Certificates, list(sub, now, tt.sub), list(root, now, tt.top))})
-			v := s.Verify(leaf.Chain(), nil, now)
+			v := judged(t, s, leaf.Chain(), nil, now)
 			checkVerdict(t, v, "", -1)
 			end := s.Deadline(v, nil)
 			if !end.Equal(now.Add(tt.want)) {
 				t.Fatalf("the deadline is %v from now, want %v", end.Sub(now), tt.want)
 			}
-			checkVerdict(t, s.Verify(leaf.Chain(), nil, end), "", -1)
-			after := s.Verify(leaf.Chain(), nil, end.Add(time.Second))
+			checkVerdict(t, judged(t, s, leaf.Chain(), nil, end), "", -1)
+			after := judged(t, s, leaf.Chain(), nil, end.Add(time.Second))
 			if after.Accepted {
 				t.Error("accepted after the deadline")
 			}
@@ -296,7 +296,7 @@ func TestDeadline(t *testing.T) {
 	forgiving := &trust.Policy{IgnoreExpiry: true}
 	s := trust.NewStore("partners", trust.Options{})
 	s.Replace(trust.Content{Bundle: b})
-	if end := s.Deadline(s.Verify(leaf.Chain(), forgiving, now), forgiving); !end.Equal(sub.Cert.NotAfter) && !end.Equal(root.Cert.NotAfter) {
+	if end := s.Deadline(judged(t, s, leaf.Chain(), forgiving, now), forgiving); !end.Equal(sub.Cert.NotAfter) && !end.Equal(root.Cert.NotAfter) {
 		t.Errorf("with the client's expiry ignored the deadline is %v, want that of the CA", end)
 	}
 }
@@ -309,7 +309,7 @@ func TestRevocationPolicyWithoutNextUpdate(t *testing.T) {
 	s := trust.NewStore("partners", trust.Options{})
 	s.Replace(trust.Content{Bundle: b, RevocationPolicy: policy(t, trust.RevocationConfig{RevocationRule: rule}, b),
 		Revocations: lists(t, b.Certificates, withoutNextUpdate(t, root))})
-	v := s.Verify(root.Client("c").Chain(), nil, time.Now())
+	v := judged(t, s, root.Client("c").Chain(), nil, time.Now())
 	checkVerdict(t, v, "", -1)
 }
 

@@ -17,6 +17,7 @@ type question struct {
 	rules       *RevocationPolicy
 
 	found finding // by unrevoked
+	trace *trace  // nil unless somebody wants to know how it went
 }
 
 // Verify decides whether a client may enter; nothing else in the program does.
@@ -52,9 +53,6 @@ func (s *Store) Verify(chain []*x509.Certificate, p *Policy, now time.Time) *Ver
 		return &e.hit
 	}
 	s.counters.misses.Add(1)
-	if v := checkSizes(chain); v != nil {
-		return v.aboutFirst(chain)
-	}
 	return s.verify(&q, state.snapshot, p)
 }
 
@@ -68,30 +66,40 @@ func (q *question) stillAccepts(e *entry, p *Policy) bool {
 	return q.unrevoked(&e.path)
 }
 
-// verify is Verify without the memo.
+// verify is Verify without the memo, for a chain of a good number of certificates.
 func (s *Store) verify(q *question, snapshot *Snapshot, p *Policy) *Verdict {
+	if v := q.trace.step(StepSize, checkSizes(q.chain)); v != nil {
+		return v.aboutFirst(q.chain)
+	}
 	leaf := q.chain[0]
 	if snapshot.Len() == 0 {
-		return refuse(ClientCertUntrusted, 0, "trust store %s holds no certificate", quote(s.name)).about(leaf)
+		v := refuse(ClientCertUntrusted, 0, "trust store %s holds no certificate", quote(s.name)).about(leaf)
+		return q.trace.step(StepPath, v)
 	}
-	if v := checkPresented(q.chain, snapshot.anchors); v != nil {
+	if v := checkPresented(q.chain, snapshot.anchors, q.trace); v != nil {
 		return v.about(leaf)
 	}
 	paths, err := s.search(q, snapshot)
 	if err != nil {
-		return refuseSearch(err).about(leaf)
+		return q.trace.step(StepPath, refuseSearch(err).about(leaf))
 	}
+	q.trace.step(StepPath, nil)
 	who := newFacts(leaf)
 	if !p.admits(&who) {
 		v := refuse(ClientCertRejected, 0, "none of %d identity filters admits %s", len(p.filters()), quoteSubject(leaf)).about(leaf)
 		v.Chain = paths[0].certs
-		return v
+		return q.trace.step(StepIdentity, v)
 	}
+	q.trace.step(StepIdentity, nil)
 	accepted, refusal := q.decide(paths)
 	if refusal != nil {
 		return refusal.about(leaf)
 	}
-	return snapshot.memo.keep(newEntry(q, accepted, who))
+	e := newEntry(q, accepted, who)
+	if q.trace != nil {
+		return &e.first // to ask why changes nothing
+	}
+	return snapshot.memo.keep(e)
 }
 
 func refuseSearch(err error) *Verdict {
