@@ -25,6 +25,7 @@ import (
 	"github.com/postern-lb/postern/lb/config"
 	"github.com/postern-lb/postern/lb/seen"
 	"github.com/postern-lb/postern/lb/state"
+	"github.com/postern-lb/postern/listener"
 )
 
 // Options says what a LoadBalancer is made from.
@@ -57,6 +58,7 @@ type LoadBalancer struct {
 
 	seen      *seen.Store
 	seenFile  atomic.Pointer[string] // where seen is written; empty: nowhere
+	refusals  *listener.Refusals
 	runtime   *runtime
 	admin     *adminServer // nil until New has opened it
 	ready     atomic.Bool
@@ -107,7 +109,7 @@ func newLoadBalancer(options Options) (*LoadBalancer, error) {
 	b := &LoadBalancer{
 		path: options.ConfigPath, logger: options.Logger, registry: prometheus.NewRegistry(),
 		state: store, watch: newFileWatch(options.Logger),
-		material: newMaterial(newCertificates()), seen: seen.New(0, 0),
+		material: newMaterial(newCertificates()), seen: seen.New(0, 0), refusals: listener.NewRefusals(config.DefaultRefusals),
 	}
 	b.metrics = newMetrics(b)
 	b.runtime = newRuntime(b.logger, b.metrics)
@@ -281,6 +283,7 @@ func (b *LoadBalancer) follow(desired *state.Snapshot) error {
 	}
 	b.planned = nil
 	b.rememberClients(p.desired)
+	b.refusals.Resize(p.desired.Admin.Refusals)
 	b.runtime.apply(p)
 	return nil
 }

@@ -35,6 +35,9 @@ func newMetrics(b *LoadBalancer) *metrics {
 		m.reloads, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "postern_seen_clients", Help: "Clients that are remembered because they were let in lately, counted for each listener.",
 		}, func() float64 { return float64(b.seen.Len()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "postern_refusals_kept", Help: "Refused clients that the admin side can tell of.",
+		}, func() float64 { return float64(b.refusals.Len()) }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		&trustCollector{balancer: b}, &targetCollector{balancer: b},
 	)

@@ -210,7 +210,7 @@ func (p *plan) listenerConfig(b *LoadBalancer, l config.Listener, at string) lis
 		Responses: responseHeaders(l.Attributes), PreserveHostHeader: p.desired.LoadBalancer.PreserveHostHeader,
 		ForeignHosts:  p.foreignHosts(l),
 		ConnectionLog: p.logs.connection.sink(), AccessLog: p.logs.access.sink(),
-		Metrics: b.runtime.meter(l.Name),
+		Metrics: b.runtime.meter(l.Name), Refusals: b.refusals,
 	}
 	// A store with faults, which are noted, stands in for itself: the plan is refused.
 	store := trust.NewStore(l.MutualAuthentication.TrustStore, trust.Options{})

@@ -61,6 +61,7 @@ type conn struct {
 	requests   atomic.Int64
 	condemned  atomic.Bool                  // no longer trusted, or the process drains
 	active     atomic.Bool                  // a request is in flight
+	forbidden  atomic.Uint32                // how many 403 a refused client got
 	http2      atomic.Pointer[http2.Server] // what serves it, if that is not net/http
 	headers    atomic.Pointer[connHeaders]
 	registered bool  // guarded by live.mu

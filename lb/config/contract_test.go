@@ -68,7 +68,7 @@ func contractFile(folder string) *config.File {
 		return &config.Log{Path: at(name), Format: "alb", MaxSize: 100 << 20, MaxBackups: 5, Queue: 8192}
 	}
 	return &config.File{
-		Admin: config.Admin{Address: "127.0.0.1:9901"},
+		Admin: config.Admin{Address: "127.0.0.1:9901", Refusals: 256},
 		LoadBalancer: config.LoadBalancer{
 			Name: "postern", IdleTimeout: time.Minute, ClientKeepAlive: time.Hour, EnableHTTP2: true,
 			XFFHeaderProcessingMode: "append", DrainTimeout: 30 * time.Second,

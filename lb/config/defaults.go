@@ -13,6 +13,8 @@ const (
 	DefaultMaxConnections = 50_000
 	// DefaultMaxChainDepth is ALB's "client certificate chain depth".
 	DefaultMaxChainDepth = 4
+	// DefaultRefusals is how many of the last refused clients are kept.
+	DefaultRefusals = 256
 )
 
 // setDefaults methods run before the keys of a block are read, so that a key
@@ -28,7 +30,7 @@ func (f *File) setDefaults() {
 
 func (s *SeenClients) setDefaults() { s.Limit, s.Retention = 10_000, 30*24*time.Hour }
 
-func (a *Admin) setDefaults() { a.Address = DefaultAdminAddress }
+func (a *Admin) setDefaults() { a.Address, a.Refusals = DefaultAdminAddress, DefaultRefusals }
 
 // ALB, "Edit load balancer attributes".
 func (b *LoadBalancer) setDefaults() {

@@ -37,6 +37,9 @@ type Admin struct {
 	AllowRemote bool `yaml:"allow_remote"`
 	// Profiling offers a CPU profile of the process; loopback only.
 	Profiling bool `yaml:"profiling"`
+	// Refusals is how many of the last refused clients are kept for the operator to
+	// look up; 0 keeps none.
+	Refusals int `yaml:"refusals" range:"0..10000"`
 }
 
 // LoadBalancer holds what ALB calls load balancer attributes (ALB, "Edit load
