@@ -112,7 +112,7 @@ func (s *Store) explanation(q *question, v *Verdict, snapshot *Snapshot, p *Poli
 		Presented: []CertFacts{}, Paths: []PathTried{}, RevocationLists: []ListAnswer{},
 	}
 	for _, c := range describable(q.chain) {
-		e.Presented = append(e.Presented, factsOf(c))
+		e.Presented = append(e.Presented, NewCertFacts(c))
 	}
 	decided := q.trace.decided()
 	for i := range q.trace.paths[:min(len(q.trace.paths), MaxExplainedPaths)] {
@@ -187,7 +187,8 @@ func (l *look) answer(now time.Time) ListAnswer {
 	return a
 }
 
-func factsOf(c *x509.Certificate) CertFacts {
+// NewCertFacts describes a certificate, for instance of a bundle.
+func NewCertFacts(c *x509.Certificate) CertFacts {
 	sum := sha256.Sum256(c.Raw)
 	return CertFacts{
 		Subject: subjectText(c), Issuer: clip(dn.RFC2253(c.RawIssuer)), SerialNumber: clip(serial(c.SerialNumber)),

@@ -65,7 +65,7 @@ func (q *question) nearestInTime(v *Verdict) *Nearest {
 	if v.Reason == ClientCertNotYetValid {
 		relation = RelationNotYetValid
 	}
-	return &Nearest{CertFacts: factsOf(anchor), Relation: relation, Certificate: -1, Problem: v.Detail}
+	return &Nearest{CertFacts: NewCertFacts(anchor), Relation: relation, Certificate: -1, Problem: v.Detail}
 }
 
 // nearestIssuer looks for the issuer of the certificate at index at. The work is one
@@ -84,7 +84,7 @@ func nearestIssuer(chain []*x509.Certificate, at int, snapshot *Snapshot) *Neare
 	if best == nil {
 		return nil
 	}
-	n := &Nearest{CertFacts: factsOf(best), Relation: relation, Certificate: at}
+	n := &Nearest{CertFacts: NewCertFacts(best), Relation: relation, Certificate: at}
 	n.Problem = relation.problem(c, best)
 	return n
 }
