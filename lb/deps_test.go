@@ -39,9 +39,10 @@ var mayImport = map[string][]string{
 	},
 
 	"lb/config": {"internal/fault"},
+	"lb/seen":   {"trust", "internal/durable", "internal/yield"},
 	"lb/state":  {"lb/config", "internal/fault"},
 	"lb": {
-		"lb/config", "lb/state", "listener", "targetgroup", "trust", "crl",
+		"lb/config", "lb/seen", "lb/state", "listener", "targetgroup", "trust", "crl",
 		"internal/dn", "internal/durable", "internal/fault", "internal/logfile", "internal/yield",
 	},
 

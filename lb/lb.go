@@ -23,7 +23,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/postern-lb/postern/lb/config"
+	"github.com/postern-lb/postern/lb/seen"
 	"github.com/postern-lb/postern/lb/state"
+	"github.com/postern-lb/postern/listener"
 )
 
 // Options says what a LoadBalancer is made from.
@@ -54,6 +56,9 @@ type LoadBalancer struct {
 	planned         *plan    // what commit compiled, for the reconciler
 	plannedRevision uint64
 
+	seen      *seen.Store
+	seenFile  atomic.Pointer[string] // where seen is written; empty: nowhere
+	refusals  *listener.Refusals
 	runtime   *runtime
 	admin     *adminServer // nil until New has opened it
 	ready     atomic.Bool
@@ -104,7 +109,7 @@ func newLoadBalancer(options Options) (*LoadBalancer, error) {
 	b := &LoadBalancer{
 		path: options.ConfigPath, logger: options.Logger, registry: prometheus.NewRegistry(),
 		state: store, watch: newFileWatch(options.Logger),
-		material: newMaterial(newCertificates()),
+		material: newMaterial(newCertificates()), seen: seen.New(0, 0), refusals: listener.NewRefusals(config.DefaultRefusals),
 	}
 	b.metrics = newMetrics(b)
 	b.runtime = newRuntime(b.logger, b.metrics)
@@ -126,6 +131,8 @@ func (b *LoadBalancer) Run(ctx context.Context) error {
 	tasks.Go(func() { b.reconcile(ctx) })
 	tasks.Go(func() { b.watch.run(ctx, func() { b.reloadAndLog(ctx, "a file changed") }) })
 	tasks.Go(func() { b.closeExpired(ctx) })
+	tasks.Go(func() { b.warnOfOutlook(ctx) })
+	tasks.Go(func() { b.saveSeen(ctx) })
 	adminDone := make(chan struct{})
 	go func() { defer close(adminDone); b.admin.run(background) }()
 
@@ -139,6 +146,7 @@ func (b *LoadBalancer) Run(ctx context.Context) error {
 	b.logger.Info("serving", "config", b.path, "listeners", b.runtime.addresses(), "admin", b.AdminAddress())
 	err := b.runtime.run(ctx, func() { b.ready.Store(false); cancel() })
 	tasks.Wait()
+	b.saveSeenNow()
 	// The admin side outlives the listeners, so that a drain can be watched.
 	stopBackground()
 	<-adminDone
@@ -274,6 +282,8 @@ func (b *LoadBalancer) follow(desired *state.Snapshot) error {
 		}
 	}
 	b.planned = nil
+	b.rememberClients(p.desired)
+	b.refusals.Resize(p.desired.Admin.Refusals)
 	b.runtime.apply(p)
 	return nil
 }

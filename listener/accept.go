@@ -165,6 +165,9 @@ func (c *conn) handshake() bool {
 	if !c.believed() && !(c.tolerated() && !c.hasCertificate()) {
 		reason = c.verdict.Reason
 	}
+	if m.Seen != nil && c.verdict != nil && c.verdict.Accepted {
+		m.Seen.Accepted(c.verdict, c.presented, c.policy.now())
+	}
 	c.log(reason, nil)
 	return true
 }

@@ -57,10 +57,11 @@ type conn struct {
 	records recordTracker
 
 	// Safe for all.
-	expires    atomic.Int64 // first end of a certificate in the verified chain, as Unix time; 0 if there is none
+	expires    atomic.Int64 // when the clock ends what the verdict rests on, as Unix time; 0 if it does not
 	requests   atomic.Int64
 	condemned  atomic.Bool                  // no longer trusted, or the process drains
 	active     atomic.Bool                  // a request is in flight
+	forbidden  atomic.Uint32                // how many 403 a refused client got
 	http2      atomic.Pointer[http2.Server] // what serves it, if that is not net/http
 	headers    atomic.Pointer[connHeaders]
 	revised    atomic.Pointer[trust.Verdict]     // a refusal that came later

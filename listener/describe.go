@@ -28,6 +28,9 @@ func (c *conn) log(reason trust.Reason, err error) {
 	if c.policy.tlsBase != nil {
 		outcome, why := c.handshakeOutcome(reason, err)
 		p.metrics.HandshakeDone(outcome, why, c.state.DidResume, elapsed)
+		if outcome == HandshakeRefused {
+			c.keepRefusal(reason, c.detail(err))
+		}
 	}
 	if p.connLog == nil {
 		return
@@ -42,12 +45,24 @@ func (c *conn) log(reason trust.Reason, err error) {
 	} else if reason != "" {
 		e.VerifyStatus = status
 	}
-	if refused, ok := errors.AsType[*refusedError](err); ok {
-		e.Detail = refused.verdict.Detail
-	} else if err != nil {
-		e.Detail = err.Error()
+	if err != nil {
+		e.Detail = c.detail(err)
 	}
 	p.connLog.write(&e)
+}
+
+// detail is a sentence about how a handshake ended, for operators.
+func (c *conn) detail(err error) string {
+	if refused, ok := errors.AsType[*refusedError](err); ok {
+		return refused.verdict.Detail
+	}
+	if err != nil {
+		return err.Error()
+	}
+	if c.verdict != nil {
+		return c.verdict.Detail
+	}
+	return ""
 }
 
 func (c *conn) describeTLS(e *ConnEntry, status string, established bool, elapsed time.Duration) {

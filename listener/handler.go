@@ -1,8 +1,6 @@
 package listener
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	mathrand "math/rand/v2"
 	"net/http"
 	"runtime/debug"
@@ -142,7 +140,7 @@ func (x *exchange) misdirected() bool {
 // forbid is API Gateway's answer to a client whose certificate is refused. The
 // reason stays in the log, under the id that the client is told.
 func (x *exchange) forbid() {
-	x.entry.RefusalID = newRefusalID()
+	x.entry.RefusalID = x.c.newRefusalID()
 	x.entry.ErrorReason = string(x.verdict.Reason)
 	if ok, missed := x.l.lines.take(x.began); ok {
 		x.l.logger.Info("request refused", "listener", x.p.name, "id", x.entry.RefusalID, "conn_trace_id", x.c.traceID,
@@ -206,11 +204,4 @@ func (x *exchange) end() {
 	x.p.accessLog.write(&x.entry)
 	x.count()
 	x.recycle()
-}
-
-// newRefusalID is what a refused client may quote when it asks why.
-func newRefusalID() string {
-	var id [16]byte
-	rand.Read(id[:])
-	return hex.EncodeToString(id[:])
 }

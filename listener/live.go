@@ -193,7 +193,8 @@ func (l *Listener) Recheck() int {
 }
 
 // CloseExpired is Recheck for those connections only for which something has ended by
-// now: a certificate in their chain. While nothing has, it looks at none of them.
+// now: a certificate in their chain, or what a revocation list is good for under the
+// revocation policy. While nothing has, it looks at none of them.
 func (l *Listener) CloseExpired(now time.Time) int {
 	if first := l.live.ends.Load(); first == 0 || !now.After(time.Unix(first, 0)) {
 		return 0

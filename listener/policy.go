@@ -68,6 +68,7 @@ type Config struct {
 	ForeignHosts []string
 
 	ConnectionLog, AccessLog *Log             // nil: not written
+	Refusals                 *Refusals        // nil: none are kept
 	Metrics                  *ListenerMetrics // nil: not counted
 
 	now func() time.Time // tests replace it; nil: time.Now
@@ -99,6 +100,7 @@ type Policy struct {
 	hosts        *PolicySet                     // nil: no host is foreign
 
 	connLog, accessLog *Log
+	refusals           *Refusals
 	metrics            *ListenerMetrics
 	now                func() time.Time
 }
@@ -116,7 +118,7 @@ func Compile(cfg Config, before *Policy) (*Policy, error) {
 		name: cfg.Name, address: cfg.Address, elb: cfg.ELB, protocol: cfg.Protocol,
 		mtls: cfg.MutualAuthentication, timeouts: cfg.Timeouts.withDefaults(),
 		maxConnections: cfg.MaxConnections, preserveHost: cfg.PreserveHostHeader,
-		connLog: cfg.ConnectionLog, accessLog: cfg.AccessLog, metrics: cfg.Metrics, now: cfg.now,
+		connLog: cfg.ConnectionLog, accessLog: cfg.AccessLog, refusals: cfg.Refusals, metrics: cfg.Metrics, now: cfg.now,
 	}
 	if p.now == nil {
 		p.now = time.Now

@@ -252,8 +252,8 @@ func TestConstraintsOfOtherKindsFailClosed(t *testing.T) {
 		want trust.Reason
 	}{{2, "partners.example", ""}, {4, "", trust.ClientCertUntrusted}, {8, "*\x03", trust.ClientCertUntrusted}} {
 		sub := root.Intermediate("sub", constrains(t, tt.kind, []byte(tt.name)))
-		checkVerdict(t, store(t, root.Cert).Verify(sub.Client("c").Chain(), nil, time.Now()), tt.want, 0)
-		checkVerdict(t, store(t, sub.Cert).Verify(sub.Client("c").Chain(), nil, time.Now()), tt.want, 0)
+		checkVerdict(t, judged(t, store(t, root.Cert), sub.Client("c").Chain(), nil, time.Now()), tt.want, 0)
+		checkVerdict(t, judged(t, store(t, sub.Cert), sub.Client("c").Chain(), nil, time.Now()), tt.want, 0)
 	}
 }
 
@@ -261,8 +261,8 @@ func TestSHA1RootIsAnAnchorOnly(t *testing.T) {
 	root := sha1Root(t)
 	client := root.Client("c")
 	chain := []*x509.Certificate{client.Cert, root.Cert}
-	checkVerdict(t, store(t, root.Cert).Verify(chain, nil, time.Now()), "", 0)
-	checkVerdict(t, store(t, pki.NewRoot("x").Cert).Verify(chain, nil, time.Now()), trust.ClientCertIncompatible, 1)
+	checkVerdict(t, judged(t, store(t, root.Cert), chain, nil, time.Now()), "", 0)
+	checkVerdict(t, judged(t, store(t, pki.NewRoot("x").Cert), chain, nil, time.Now()), trust.ClientCertIncompatible, 1)
 }
 
 // A real text dump, where OpenSSL is to be had.

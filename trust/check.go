@@ -48,16 +48,17 @@ func checkSizes(chain []*x509.Certificate) *Verdict {
 // checkPresented judges each presented certificate by itself, before any
 // signature is checked. Each rule is applied to the whole chain before the
 // next one, so that the reason does not depend on the order of certificates.
-func checkPresented(chain []*x509.Certificate, store *anchors) *Verdict {
+func checkPresented(chain []*x509.Certificate, store *anchors, t *trace) *Verdict {
 	for _, rule := range []struct {
+		step   Step
 		reason Reason
 		check  func(*x509.Certificate) string
 	}{
-		{ClientCertMaxSizeExceeded, tooManyParts},
-		{ClientCertInvalid, badShape},
-		{ClientCertTypeUnsupported, badKeyType},
-		{ClientCertIncompatible, badKeySize},
-		{ClientCertIncompatible, badSignatureAlgorithm},
+		{StepParts, ClientCertMaxSizeExceeded, tooManyParts},
+		{StepForm, ClientCertInvalid, badShape},
+		{StepKeyType, ClientCertTypeUnsupported, badKeyType},
+		{StepKeySize, ClientCertIncompatible, badKeySize},
+		{StepSignature, ClientCertIncompatible, badSignatureAlgorithm},
 	} {
 		for i, c := range chain {
 			// The bundle was checked when it was read, by rules of its own: the
@@ -66,9 +67,10 @@ func checkPresented(chain []*x509.Certificate, store *anchors) *Verdict {
 				continue
 			}
 			if problem := rule.check(c); problem != "" {
-				return refuse(rule.reason, i, "certificate %d of the chain, %s, %s", i, quoteSubject(c), problem)
+				return t.step(rule.step, refuse(rule.reason, i, "certificate %d of the chain, %s, %s", i, quoteSubject(c), problem))
 			}
 		}
+		t.step(rule.step, nil)
 	}
 	return nil
 }

@@ -139,10 +139,11 @@ func rawURIs(der cryptobyte.String) []string {
 type oid int
 
 const (
-	oidKeyUsage        oid = 15
-	oidSubjectAltName  oid = 17
-	oidNameConstraints oid = 30
-	oidExtKeyUsage     oid = 37
+	oidKeyUsage           oid = 15
+	oidSubjectAltName     oid = 17
+	oidNameConstraints    oid = 30
+	oidDistributionPoints oid = 31
+	oidExtKeyUsage        oid = 37
 )
 
 // extension returns the value of an extension, nil if there is none.

@@ -69,7 +69,7 @@ func TestFilters(t *testing.T) {
 			if err := p.Check(); err != nil {
 				t.Fatal(err)
 			}
-			v := store(t, root.Cert).Verify(root.Client("c", tt.client...).Chain(), p, time.Now())
+			v := judged(t, store(t, root.Cert), root.Client("c", tt.client...).Chain(), p, time.Now())
 			want := trust.ClientCertRejected
 			if tt.want {
 				want = ""
@@ -89,14 +89,14 @@ func TestURIIsMatchedAsWritten(t *testing.T) {
 	s := store(t, root.Cert)
 	for pattern, want := range map[string]trust.Reason{"SPIFFE://*/a%2Fb": "", "spiffe://*": trust.ClientCertRejected} {
 		p := &trust.Policy{Filters: []trust.Filter{filter(t, trust.FilterConfig{SANURI: []string{pattern}})}}
-		checkVerdict(t, s.Verify(client.Chain(), p, time.Now()), want, 0)
+		checkVerdict(t, judged(t, s, client.Chain(), p, time.Now()), want, 0)
 	}
 }
 
 func TestZeroFilterAdmitsNobody(t *testing.T) {
 	root := pki.NewRoot("root")
 	p := &trust.Policy{Filters: []trust.Filter{{}}}
-	checkVerdict(t, store(t, root.Cert).Verify(root.Client("c").Chain(), p, time.Now()), trust.ClientCertRejected, 0)
+	checkVerdict(t, judged(t, store(t, root.Cert), root.Client("c").Chain(), p, time.Now()), trust.ClientCertRejected, 0)
 }
 
 func TestFilterFaults(t *testing.T) {

@@ -45,9 +45,12 @@ var documented = map[string]reflect.Type{
 	"`target_groups[].health_check`":                         reflect.TypeFor[HealthCheck](),
 	"`target_groups[].target_group_health`":                  reflect.TypeFor[TargetGroupHealth](),
 	"`target_groups[].target_group_health.unhealthy_state_routing`": reflect.TypeFor[UnhealthyStateRouting](),
-	"`trust_stores[]`":                    reflect.TypeFor[TrustStore](),
-	"`logs`":                              reflect.TypeFor[Logs](),
-	"`logs.connection` and `logs.access`": reflect.TypeFor[Log](),
+	"`trust_stores[]`":                                 reflect.TypeFor[TrustStore](),
+	"`trust_stores[].revocation_policy`":               reflect.TypeFor[RevocationPolicy](),
+	"`trust_stores[].revocation_policy.authorities[]`": reflect.TypeFor[RevocationAuthority](),
+	"`seen_clients`":                                   reflect.TypeFor[SeenClients](),
+	"`logs`":                                           reflect.TypeFor[Logs](),
+	"`logs.connection` and `logs.access`":              reflect.TypeFor[Log](),
 }
 
 var tableRow = regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)` \\|(.*)$")
