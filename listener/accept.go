@@ -138,7 +138,7 @@ func (l *Listener) handshake(c *conn) bool {
 	if !c.handshake() {
 		return false
 	}
-	if !c.refused() {
+	if c.believed() {
 		l.admission.known.note(c.client.Addr(), time.Now())
 	}
 	return true
@@ -162,7 +162,7 @@ func (c *conn) handshake() bool {
 	c.quiet = false
 	c.Conn.SetDeadline(time.Time{})
 	reason := trust.Reason("")
-	if c.refused() {
+	if !c.believed() && !(c.tolerated() && !c.hasCertificate()) {
 		reason = c.verdict.Reason
 	}
 	if m.Seen != nil && c.verdict != nil && c.verdict.Accepted {

@@ -46,7 +46,7 @@ type conn struct {
 	flightSent bool
 	firstAuth  time.Time // when the client last proved that it holds its key
 	state      negotiated
-	verdict    *trust.Verdict // verify mode only
+	verdict    *trust.Verdict // of the handshake, verify mode only; see judged
 	chain      string         // passthrough mode only: the certificates, encoded
 	presented  []*x509.Certificate
 	basis      basis // what the verdict rests on
@@ -64,9 +64,11 @@ type conn struct {
 	forbidden  atomic.Uint32                // how many 403 a refused client got
 	http2      atomic.Pointer[http2.Server] // what serves it, if that is not net/http
 	headers    atomic.Pointer[connHeaders]
-	registered bool  // guarded by live.mu
-	next, prev *conn // in the list of peer; guarded by live.mu
-	peer       *peer // guarded by live.mu; it stays as it is once c is served
+	revised    atomic.Pointer[trust.Verdict]     // a refusal that came later
+	answer     atomic.Pointer[certificateAnswer] // to the rules of the last request
+	registered bool                              // guarded by live.mu
+	next, prev *conn                             // in the list of peer; guarded by live.mu
+	peer       *peer                             // guarded by live.mu; it stays as it is once c is served
 }
 
 // negotiated is what is kept of a tls.ConnectionState, which is ten times as large

@@ -71,6 +71,9 @@ func (c *conn) describeTLS(e *ConnEntry, status string, established bool, elapse
 	if established {
 		e.HandshakeLatency = elapsed
 	}
+	if established && c.tolerated() && !c.hasCertificate() {
+		e.VerifyStatus = "" // there was nothing to verify
+	}
 	if c.verdict != nil {
 		e.Detail, e.MemoHit = c.verdict.Detail, c.verdict.MemoHit
 	}
@@ -96,6 +99,8 @@ func (c *conn) handshakeOutcome(reason trust.Reason, err error) (outcome, why st
 	switch {
 	case reason == "":
 		return HandshakeAccepted, ""
+	case err == nil && c.tolerated():
+		return HandshakeTolerated, string(reason)
 	case c.verdict != nil && reason == trust.UnmappedConnectionError && len(c.presented) == 0:
 		return HandshakeRefused, refusedMissing
 	case c.verdict != nil || reason != trust.UnmappedConnectionError:

@@ -48,6 +48,9 @@ type MutualAuthentication struct {
 	// AdvertisedCAs are named in the CertificateRequest; empty: no names are sent.
 	AdvertisedCAs []*x509.Certificate
 	OnRefusal     Refusal // default RefuseReset
+	// Optional also lets in clients that present no certificate; AllowInvalid those
+	// whose certificate is refused, too. Neither has an identity for the targets.
+	Optional, AllowInvalid bool
 	// NoSessionResumption never issues a ticket, as ALB under mutual TLS.
 	NoSessionResumption bool
 	// Seen is told of each client that was accepted by the store; nil: nobody is.
@@ -101,7 +104,7 @@ func (c *conn) decide(cs tls.ConnectionState) error {
 			c.presented = c.shareChain(cs)
 			return nil
 		}
-		if m.OnRefusal == RefuseForbidden {
+		if m.OnRefusal == RefuseForbidden || m.tolerates(c.verdict, c.hasCertificate()) {
 			return nil
 		}
 		c.muted = m.OnRefusal == RefuseReset
@@ -167,8 +170,8 @@ func (p *Policy) recheck(c *conn, known *again) *trust.Verdict {
 	if p.mtls.Mode != ModeVerify {
 		return nil
 	}
-	if !c.verdict.Accepted {
-		return nil // mode forbidden: it gets nothing but 403 anyway
+	if v := c.judged(); !v.Accepted {
+		return p.recheckRefused(c, v)
 	}
 	verdict := known.decide(p, c)
 	switch {
@@ -180,6 +183,8 @@ func (p *Policy) recheck(c *conn, known *again) *trust.Verdict {
 		// at expired chains, a second from now, asks again.
 		c.expires.Store(p.now().Unix() - 1)
 		return nil
+	case p.mtls.AllowInvalid && c.revise(verdict):
+		return nil
 	}
 	return verdict
 }
@@ -188,11 +193,6 @@ func (p *Policy) recheck(c *conn, known *again) *trust.Verdict {
 // of its client, if anything, is then not what p promises to the targets.
 func (p *Policy) outdates(c *conn) bool {
 	return p.protocol != c.policy.protocol || p.mtls.Mode != c.policy.mtls.Mode
-}
-
-// refused reports whether the requests of c are to be answered with 403.
-func (c *conn) refused() bool {
-	return c.verdict != nil && !c.verdict.Accepted
 }
 
 // handshakeReasons maps what crypto/tls says of a client certificate that it

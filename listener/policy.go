@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/binary"
+	"strconv"
 	"time"
 
 	"github.com/postern-lb/postern/internal/fault"
@@ -175,6 +176,10 @@ func (p *Policy) checkMutualAuthentication(faults *fault.List) {
 		faults.Add("mutual_authentication.on_refusal", "is %q: choose reset, alert or forbidden", m.OnRefusal)
 	case m.Mode == ModeVerify && m.Store == nil:
 		faults.Add("mutual_authentication.trust_store", "is missing: verify mode needs a trust store")
+	case m.Mode != ModeVerify && m.Optional:
+		faults.Add("mutual_authentication.optional", "has no effect in mode %s: set mode to verify, or leave it out", m.Mode)
+	case m.Mode != ModeVerify && m.AllowInvalid:
+		faults.Add("mutual_authentication.allow_invalid", "has no effect in mode %s: set mode to verify, or leave it out", m.Mode)
 	case m.Mode != ModeOff && p.protocol != ProtocolHTTPS:
 		faults.Add("mutual_authentication.mode", "is %q, which needs protocol HTTPS", m.Mode)
 	}
@@ -232,6 +237,7 @@ func (p *Policy) compileRequests(cfg *Config, faults *fault.List) {
 	if p.rules == nil {
 		return
 	}
+	p.rules.checkCertificates(faults, p.mtls.Mode)
 	p.forwards = make(map[string]targetgroup.Backend)
 	for _, name := range p.rules.TargetGroups() {
 		backend := cfg.Backends[name]
@@ -297,7 +303,8 @@ func (p *Policy) policyDigest(cfg *Config) [sha256.Size]byte {
 		}
 	}
 	m := &p.mtls
-	write("postern mutual tls policy 1", p.name, string(m.Mode), string(m.OnRefusal), cfg.SecurityPolicy)
+	write("postern mutual tls policy 2", p.name, string(m.Mode), string(m.OnRefusal), cfg.SecurityPolicy,
+		strconv.FormatBool(m.Optional), strconv.FormatBool(m.AllowInvalid))
 	if m.Mode == ModeVerify {
 		digest := m.Trust.Digest(m.Store.Name())
 		h.Write(digest[:])

@@ -19,7 +19,7 @@ func BenchmarkVerify(b *testing.B) {
 	root := pki.NewRoot("root")
 	sub := root.Intermediate("sub")
 	now := time.Now()
-	filters := &trust.Policy{Filters: []trust.Filter{filter(b, trust.FilterConfig{SANURI: "spiffe://partners.example/*"})}}
+	filters := &trust.Policy{Filters: []trust.Filter{filter(b, trust.FilterConfig{SANURI: []string{"spiffe://partners.example/*"}})}}
 	known := sub.Client("c", pki.URI("spiffe://partners.example/acme/1")).Chain()
 	set := lists(b, []*x509.Certificate{root.Cert, sub.Cert}, root.CRL(1), sub.SignCRL(manyRevoked(100_000)))
 

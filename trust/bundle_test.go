@@ -248,8 +248,8 @@ func TestSHA1RootIsAnAnchorOnly(t *testing.T) {
 	root := sha1Root(t)
 	client := root.Client("c")
 	chain := []*x509.Certificate{client.Cert, root.Cert}
-	checkVerdict(t, store(t, root.Cert).Verify(chain, nil, time.Now()), "", 0)
-	checkVerdict(t, store(t, pki.NewRoot("x").Cert).Verify(chain, nil, time.Now()), trust.ClientCertIncompatible, 1)
+	checkVerdict(t, judged(t, store(t, root.Cert), chain, nil, time.Now()), "", 0)
+	checkVerdict(t, judged(t, store(t, pki.NewRoot("x").Cert), chain, nil, time.Now()), trust.ClientCertIncompatible, 1)
 }
 
 // A real text dump, where OpenSSL is to be had.

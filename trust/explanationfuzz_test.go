@@ -18,7 +18,7 @@ func FuzzExplain(f *testing.F) {
 	bad := sub.Client("bad")
 	s := store(f, root.Cert, pki.NewRoot("sub").Cert)
 	s.SetRevocations(lists(f, []*x509.Certificate{root.Cert, sub.Cert}, sub.CRL(1, bad)))
-	policy := &trust.Policy{Filters: []trust.Filter{filter(f, trust.FilterConfig{SubjectCN: "*"})}}
+	policy := &trust.Policy{Filters: []trust.Filter{filter(f, trust.FilterConfig{SubjectCN: []string{"*"}})}}
 	for _, chain := range [][]*x509.Certificate{
 		bad.Chain(), sub.Client("good").Chain(), sub.Client("alone").Chain()[:1], pki.NewRoot("root").Client("c").Chain(),
 		root.Client("old", pki.Expired, pki.DNS("a.example"), pki.URI("spiffe://a/b")).Chain(), {root.Cert, root.Cert, root.Cert, root.Cert, root.Cert},

@@ -151,16 +151,53 @@ func (p *Policy) foreseeAdmits(f *Footprint, leaf *x509.Certificate) (admitted, 
 		return true, true
 	}
 	who := newFacts(leaf)
-	if p.admits(&who) {
-		return true, true
-	}
-	for i := range p.filters() {
-		if c := p.Filters[i].config; c.SubjectCN == "" && c.SubjectOU == "" {
-			return false, false
+	who.replace(kindSHA256, string(f.SHA256[:]))
+	who.replace(kindIssuer, f.Issuer)
+	picky, fits, perhapsIn, perhapsOut := false, false, false, false
+	for _, filter := range p.filters() {
+		matches, sure := filter.foresee(&who)
+		switch {
+		case filter.denies() && matches && sure:
+			return false, true
+		case filter.denies():
+			perhapsOut = perhapsOut || matches
+		default:
+			picky = true
+			fits = fits || matches && sure
+			perhapsIn = perhapsIn || matches
 		}
 	}
-	return false, true
+	switch {
+	case picky && !perhapsIn:
+		return false, true
+	case perhapsOut || picky && !fits:
+		return false, false
+	}
+	return true, true
 }
+
+// foresee is matches for a leaf of which a footprint is all that is known. It is not
+// sure of a match if the filter looks at what is not kept.
+func (f Filter) foresee(who *facts) (matches, sure bool) {
+	if f.is == nil {
+		return false, true
+	}
+	sure = true
+	for i := range f.is.tests {
+		switch t := &f.is.tests[i]; t.kind {
+		case kindSubjectCN, kindSubjectOU, kindSubjectO, kindIssuer, kindSerial, kindSHA256:
+			if !t.match(who, f.denies()) {
+				return false, true
+			}
+		default:
+			sure = false
+		}
+	}
+	return true, sure
+}
+
+// replace sets the one text of a kind that always has one.
+func (f *facts) replace(k kind, text string) { f.texts[f.end[k]-1] = text }
 
 func (s *Snapshot) hasSubject(text string) bool {
 	for _, c := range s.bundle.Certificates {

@@ -1,6 +1,7 @@
 package trust_test
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
 	"strings"
@@ -29,10 +30,19 @@ func TestForeseeIsVerify(t *testing.T) {
 		world{name: "renewed root's list", bundle: bundle(t, renewed.Cert), now: time.Now(), lists: lists(t, []*x509.Certificate{renewed.Cert}, renewed.CRL(1, short, sub))},
 		world{name: "root with another key", bundle: bundle(t, pki.NewRoot("root").Cert, pki.NewRoot("sub").Cert), now: time.Now()},
 		world{name: "by common name", bundle: bundle(t, root.Cert, sub.Cert), now: time.Now(),
-			policy: &trust.Policy{Filters: []trust.Filter{filter(t, trust.FilterConfig{SubjectCN: "other-*"})}}},
+			policy: &trust.Policy{Filters: []trust.Filter{filter(t, trust.FilterConfig{SubjectCN: []string{"other-*"}})}}},
 		world{name: "by DNS name", bundle: bundle(t, root.Cert, sub.Cert), now: time.Now(),
-			policy: &trust.Policy{Filters: []trust.Filter{filter(t, trust.FilterConfig{SANDNS: "*.example"})}}},
+			policy: &trust.Policy{Filters: []trust.Filter{filter(t, trust.FilterConfig{SANDNS: []string{"*.example"}})}}},
 	)
+	pin := fmt.Sprintf("%x", sha256.Sum256(leaf.Cert.Raw))
+	for name, c := range map[string]trust.FilterConfig{
+		"by pin": {SHA256: []string{pin}}, "all but a pin": {SHA256: []string{pin}, Deny: true},
+		"by issuer": {Issuer: []string{"CN=sub*"}}, "all but a serial": {Serial: []string{fmt.Sprintf("%X", short.Cert.SerialNumber)}, Deny: true},
+		"all but a name and DNS": {SubjectCN: []string{"acme-1"}, SANDNS: []string{"*"}, Deny: true},
+	} {
+		worlds = append(worlds, world{name: name, bundle: bundle(t, root.Cert, sub.Cert), now: time.Now(),
+			policy: &trust.Policy{Filters: []trust.Filter{filter(t, c)}}})
+	}
 	asked, refused, unsure := 0, 0, 0
 	for _, before := range worlds {
 		for name, chain := range chains {

@@ -154,32 +154,50 @@ func (p *Policy) wantedIdentity() string {
 func filterText(f *Filter) string {
 	c := f.Config()
 	var parts []string
-	for _, field := range []struct{ key, value string }{
-		{"subject_cn", c.SubjectCN}, {"subject_ou", c.SubjectOU}, {"san_dns", c.SANDNS}, {"san_uri", c.SANURI},
-	} {
-		if field.value != "" {
-			parts = append(parts, field.key+" "+quote(field.value))
+	for k := range kindCount {
+		if values := c.values(k); len(values) > 0 {
+			parts = append(parts, k.key()+" "+quoteSome(values))
 		}
 	}
-	return strings.Join(parts, " and ")
+	text := strings.Join(parts, " and ")
+	if c.Deny {
+		return "not " + text
+	}
+	return text
+}
+
+// quoteSome quotes the first values of a list that may be long.
+func quoteSome(values []string) string {
+	const shown = 3
+	var parts []string
+	for _, v := range values[:min(len(values), shown)] {
+		parts = append(parts, quote(v))
+	}
+	if n := len(values) - shown; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d more", n))
+	}
+	return strings.Join(parts, " or ")
 }
 
 // offeredIdentity is what identity filters can see of a leaf.
 func offeredIdentity(leaf *x509.Certificate) string {
 	const shown = 10
 	parts := []string{subjectText(leaf)}
-	list := func(key string, n int, value func(int) string) {
-		for i := range min(n, shown) {
-			parts = append(parts, key+" "+quote(value(i)))
+	who := newFacts(leaf)
+	for k := range kindCount {
+		plain, odd := who.of(k)
+		switch k {
+		case kindSubjectCN, kindSubjectOU, kindSubjectO, kindSHA256, kindSPKISHA256:
+			continue // in the subject, or no text
 		}
-		if n > shown {
-			parts = append(parts, fmt.Sprintf("%d more", n-shown))
+		values := append(append([]string(nil), plain...), odd...)
+		if len(values) > 0 {
+			parts = append(parts, k.key()+" "+quoteSome(values))
 		}
 	}
-	list("dns", len(leaf.DNSNames), func(i int) string { return leaf.DNSNames[i] })
-	list("uri", len(leaf.URIs), func(i int) string { return leaf.URIs[i].String() })
-	list("email", len(leaf.EmailAddresses), func(i int) string { return leaf.EmailAddresses[i] })
-	list("ip", len(leaf.IPAddresses), func(i int) string { return leaf.IPAddresses[i].String() })
+	for _, a := range who.addresses[:min(len(who.addresses), shown)] {
+		parts = append(parts, kindSANIP.key()+" "+a.String())
+	}
 	return strings.Join(parts, ", ")
 }
 

@@ -85,8 +85,8 @@ func (s *Store) verify(q *question, snapshot *Snapshot, p *Policy) *Verdict {
 	}
 	q.trace.step(StepPath, nil)
 	who := newFacts(leaf)
-	if !p.admits(&who) {
-		v := refuse(ClientCertRejected, 0, "none of %d identity filters admits %s", len(p.filters()), quoteSubject(leaf)).about(leaf)
+	if admitted, deniedBy := p.screen(&who); !admitted {
+		v := refuseIdentity(p, leaf, deniedBy)
 		v.Chain = paths[0].certs
 		return q.trace.step(StepIdentity, v)
 	}
@@ -100,6 +100,13 @@ func (s *Store) verify(q *question, snapshot *Snapshot, p *Policy) *Verdict {
 		return &e.first // to ask why changes nothing
 	}
 	return snapshot.memo.keep(e)
+}
+
+func refuseIdentity(p *Policy, leaf *x509.Certificate, deniedBy int) *Verdict {
+	if deniedBy >= 0 {
+		return refuse(ClientCertRejected, 0, "identity_filters[%d] denies %s", deniedBy, quoteSubject(leaf)).about(leaf)
+	}
+	return refuse(ClientCertRejected, 0, "none of %d identity filters admits %s", len(p.filters()), quoteSubject(leaf)).about(leaf)
 }
 
 func refuseSearch(err error) *Verdict {

@@ -66,6 +66,8 @@ func (m *MutualAuthentication) setDefaults() {
 	m.MaxChainDepth = DefaultMaxChainDepth
 }
 
+func (f *IdentityFilter) setDefaults() { f.Effect = FilterAccept }
+
 func (p *ProxyProtocol) setDefaults() { p.HeaderTimeout = 3 * time.Second }
 
 func (t *Timeouts) setDefaults() {

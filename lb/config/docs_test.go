@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -33,6 +34,7 @@ var documented = map[string]reflect.Type{
 	"`….query_string`":                                       reflect.TypeFor[QueryString](),
 	"`….query_string.values[]`":                              reflect.TypeFor[QueryValue](),
 	"`….source_ip`":                                          reflect.TypeFor[SourceIP](),
+	"`….client_certificate`":                                 reflect.TypeFor[ClientCertificate](),
 	"Actions":                                                reflect.TypeFor[Action](),
 	"`….forward`":                                            reflect.TypeFor[Forward](),
 	"`….forward.target_groups[]`":                            reflect.TypeFor[WeightedTargetGroup](),
@@ -167,6 +169,11 @@ func TestExamplesOfTheReferenceParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	identity, err := os.ReadFile(filepath.Join(filepath.Dir(docsFile), "identity.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = append(data, identity...)
 	blocks := yamlBlock.FindAllSubmatch(data, -1)
 	if len(blocks) < 10 {
 		t.Fatalf("found %d examples only", len(blocks))
