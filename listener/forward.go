@@ -125,7 +125,9 @@ func (x *exchange) connectionHeaders() *ConnectionHeaders {
 	if h := x.c.headers.Load(); h != nil && h.policy == x.p.headers {
 		return h.set
 	}
-	h := &connHeaders{x.p.headers, x.p.headers.Connection(x.c.info())}
+	info := x.c.info()
+	info.Evidence = x.c.evidence(x.p.headers, x.c.verdict)
+	h := &connHeaders{x.p.headers, x.p.headers.Connection(info)}
 	x.c.headers.Store(h)
 	return h.set
 }

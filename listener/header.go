@@ -42,6 +42,8 @@ type HeaderConfig struct {
 	// ForwardedClientPort appends the client's port to its address. It has no
 	// effect in the modes preserve and remove.
 	ForwardedClientPort bool
+	// Forward are the headers on client certificates to send beside ALB's.
+	Forward []ForwardedHeader
 	// DropInvalid removes headers whose names are not letters, digits and
 	// hyphens only.
 	DropInvalid bool
@@ -124,6 +126,7 @@ type HeaderPolicy struct {
 	mode        ForwardedMode
 	clientPort  bool
 	dropInvalid bool
+	forward     []ForwardedHeader
 	// suspect says with which first bytes a name may be a managed one, so that
 	// most names are let pass after a glance.
 	suspect [256]bool
@@ -149,6 +152,7 @@ func NewHeaderPolicy(cfg HeaderConfig) (*HeaderPolicy, error) {
 		faults.Add("xff_header_processing_mode", "is %q: choose append, preserve or remove", string(p.mode))
 	}
 	p.setNames(&faults, &cfg)
+	p.setForward(&faults, cfg.Forward)
 	p.setSuspects()
 	if err := faults.Err(); err != nil {
 		return nil, err
@@ -193,6 +197,8 @@ func checkRename(name string) string {
 		return "is no header name: use letters, digits and hyphens"
 	case folded == "":
 		return "has neither letter nor digit: use letters, digits and hyphens"
+	case isForwardedName(folded, folded[0]):
+		return "is a header on client certificates of another form than this one, see mutual_authentication.forward_headers: choose a name of your own"
 	case isReservedName(folded):
 		return "is a header with a meaning of its own, which clients would lose: choose a name of your own"
 	}
@@ -218,7 +224,7 @@ func isReservedName(folded string) bool {
 // nor digits may stand in front of any name, since folding drops them.
 func (p *HeaderPolicy) setSuspects() {
 	for b := range 256 {
-		p.suspect[b] = !isAlphanumeric(byte(b)) || lowerByte(byte(b)) == 'x'
+		p.suspect[b] = !isAlphanumeric(byte(b)) || lowerByte(byte(b)) == 'x' || lowerByte(byte(b)) == 'c'
 	}
 	for _, name := range p.renames {
 		for b := range 256 {
@@ -252,8 +258,9 @@ func (p *HeaderPolicy) Sanitize(h http.Header) {
 // RemoveManaged is the last part of [HeaderPolicy.Sanitize]: it removes the
 // headers that only the load balancer may write. These are the six of the client
 // certificate and the two of TLS under their default names and the names they
-// were given; every other name that begins with X-Amzn-Mtls- or X-Amzn-Tls-; and
-// X-Forwarded-Proto and -Port. X-Forwarded-For and X-Amzn-Trace-Id are kept if
+// were given; every other name that begins with X-Amzn-Mtls- or X-Amzn-Tls-;
+// Client-Cert, Client-Cert-Chain, X-Forwarded-Client-Cert and what begins with
+// X-Postern-Clientcert, sent or not; and X-Forwarded-Proto and -Port. X-Forwarded-For and X-Amzn-Trace-Id are kept if
 // spelt exactly so, for [ConnectionHeaders.Set] and [SetTraceID] to go on from.
 //
 // Names are compared folded: without regard to case, any run of characters other
@@ -295,6 +302,9 @@ func (p *HeaderPolicy) foldsToManaged(name string) bool {
 	if first == 'x' && (foldedPrefix(name, identityPrefixMTLS) || foldedPrefix(name, identityPrefixTLS) ||
 		foldedEqual(name, "x-forwarded-for") || foldedEqual(name, "x-forwarded-proto") ||
 		foldedEqual(name, "x-forwarded-port") || foldedEqual(name, "x-amzn-trace-id")) {
+		return true
+	}
+	if isForwardedName(name, first) {
 		return true
 	}
 	for _, rename := range p.renames {
