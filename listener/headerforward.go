@@ -42,16 +42,16 @@ const (
 // identityPrefixPostern begins all names of Postern's own, those to come as well.
 const identityPrefixPostern = "x-postern-clientcert"
 
-// isForwardedName reports whether name folds to one of these headers. First is the
-// first byte of its folded form. It does not allocate.
-func isForwardedName(name string, first byte) bool {
-	switch first {
-	case 'c':
-		return foldedEqual(name, "client-cert") || foldedEqual(name, "client-cert-chain")
-	case 'x':
-		return foldedPrefix(name, identityPrefixPostern) || foldedEqual(name, "x-forwarded-client-cert")
-	}
-	return false
+const foldedXFCC = "x-forwarded-client-cert"
+
+// isForwardedName reports whether a folded name is one of these headers'.
+func isForwardedName(folded string) bool {
+	return isClientCertName(folded) || folded == foldedXFCC || foldedPrefix(folded, identityPrefixPostern)
+}
+
+// isClientCertName reports whether name folds to one of RFC 9440's.
+func isClientCertName(name string) bool {
+	return foldedEqual(name, "client-cert") || foldedEqual(name, "client-cert-chain")
 }
 
 // MaxForwardedHeader is the size, from which on none of these headers is sent, name
