@@ -358,3 +358,32 @@ func BenchmarkSetForwardedHeaders(b *testing.B) {
 		c.Set(h)
 	}
 }
+
+// TestEvidence holds what is known of a connection to its verdict.
+func TestEvidence(t *testing.T) {
+	path := verifiedPath()
+	asks, silent := mustHeaderPolicy(t, HeaderConfig{Forward: allForwarded()}), mustHeaderPolicy(t, HeaderConfig{})
+	refused := &trust.Verdict{Reason: trust.ClientCertExpired, Chain: path}
+	for _, test := range []struct {
+		name      string
+		mode      Mode
+		presented []*x509.Certificate
+		verdict   *trust.Verdict
+		want      *Evidence
+	}{
+		{"accepted", ModeVerify, path[:2], &trust.Verdict{Accepted: true, Chain: path}, &Evidence{Verdict: verdictAccepted, Path: path}},
+		{"refused", ModeVerify, path[:2], refused, &Evidence{Verdict: verdictRefused, Reason: trust.ClientCertExpired}},
+		{"absent", ModeVerify, nil, trust.RefuseMissing(), &Evidence{Verdict: verdictAbsent}},
+		{"passthrough", ModePassthrough, path[:2], nil, &Evidence{Verdict: verdictUnchecked}},
+		{"passthrough, absent", ModePassthrough, nil, nil, &Evidence{Verdict: verdictAbsent}},
+		{"off", ModeOff, nil, nil, nil},
+	} {
+		c := &conn{policy: &Policy{mtls: MutualAuthentication{Mode: test.mode}}, presented: test.presented}
+		if got := c.evidence(asks, test.verdict); !got.equal(test.want) {
+			t.Errorf("%s: got %+v, want %+v", test.name, got, test.want)
+		}
+		if got := c.evidence(silent, test.verdict); got != nil {
+			t.Errorf("%s: nobody asked, and got %+v", test.name, got)
+		}
+	}
+}
