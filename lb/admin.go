@@ -69,6 +69,8 @@ func (b *LoadBalancer) adminHandler(cfg config.Admin) http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	mux.HandleFunc("GET /readyz", b.serveReady)
+	mux.HandleFunc("GET /trust-stores", b.serveTrustStores)
+	mux.HandleFunc("GET /trust-stores/{name}", b.serveTrustStore)
 	if cfg.Profiling {
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	}

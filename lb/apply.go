@@ -43,6 +43,7 @@ func (rt *runtime) leavingListeners() []*listener.Listener {
 func (rt *runtime) applyTopology(p *plan) []*runningListener {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
+	rt.served = p.certificates
 	rt.applyStores(p)
 	rt.applyGroups(p)
 	return rt.applyListeners(p)
@@ -55,13 +56,13 @@ func (rt *runtime) applyStores(p *plan) {
 			running = &runningStore{store: planned.store}
 			rt.stores[name] = running
 		}
-		if running.digest != planned.digest {
+		changed := running.digest != planned.digest
+		if changed {
 			rt.warnOfOlderLists(name, running.store.Revocations(), planned.set)
 			running.store.Publish(planned.bundle, planned.set, planned.version)
 			running.digest = planned.digest
-			rt.logger.Info("trust store in force", "trust_store", name, "version", planned.version,
-				"certificates", len(planned.bundle.Certificates), "revoked", planned.set.Entries())
 		}
+		rt.applyVersion(name, running, planned, changed)
 	}
 }
 

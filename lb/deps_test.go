@@ -38,10 +38,11 @@ var mayImport = map[string][]string{
 		"internal/dn", "internal/engine", "internal/fault", "internal/http1", "internal/http2", "internal/logfile", "internal/yield",
 	},
 
-	"lb/config": {"internal/fault"},
-	"lb/state":  {"lb/config", "internal/fault"},
+	"lb/config":   {"internal/fault"},
+	"lb/state":    {"lb/config", "internal/fault"},
+	"lb/versions": {"internal/durable", "internal/yield"},
 	"lb": {
-		"lb/config", "lb/state", "listener", "targetgroup", "trust", "crl",
+		"lb/config", "lb/state", "lb/versions", "listener", "targetgroup", "trust", "crl",
 		"internal/dn", "internal/durable", "internal/fault", "internal/logfile", "internal/yield",
 	},
 
@@ -52,7 +53,7 @@ var mayImport = map[string][]string{
 	"bench/peers/tunnel":   {},
 	"bench/revocation":     {"internal/pki"},
 
-	"cmd/postern":               {"lb", "lb/config", "bench", "cmd/postern/internal/demo", "internal/labca"},
+	"cmd/postern":               {"lb", "lb/config", "lb/versions", "bench", "cmd/postern/internal/demo", "internal/labca"},
 	"cmd/postern/internal/demo": {"lb", "internal/pki"},
 
 	"examples/embedding/balancer": {"lb"},

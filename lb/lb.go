@@ -24,6 +24,7 @@ import (
 
 	"github.com/postern-lb/postern/lb/config"
 	"github.com/postern-lb/postern/lb/state"
+	"github.com/postern-lb/postern/lb/versions"
 )
 
 // Options says what a LoadBalancer is made from.
@@ -45,6 +46,7 @@ type LoadBalancer struct {
 	state    *state.Store
 	watch    *fileWatch
 	checking bool // nothing is to be opened or made
+	now      func() time.Time
 
 	// reloading is held while files are read and checked, and while what they say
 	// is put in force. It guards the fields below it.
@@ -53,6 +55,7 @@ type LoadBalancer struct {
 	watched         []string // the files that the last readable config named
 	planned         *plan    // what commit compiled, for the reconciler
 	plannedRevision uint64
+	histories       *histories
 
 	runtime   *runtime
 	admin     *adminServer // nil until New has opened it
@@ -104,7 +107,7 @@ func newLoadBalancer(options Options) (*LoadBalancer, error) {
 	b := &LoadBalancer{
 		path: options.ConfigPath, logger: options.Logger, registry: prometheus.NewRegistry(),
 		state: store, watch: newFileWatch(options.Logger),
-		material: newMaterial(newCertificates()),
+		material: newMaterial(newCertificates()), histories: newHistories(options.Logger), now: time.Now,
 	}
 	b.metrics = newMetrics(b)
 	b.runtime = newRuntime(b.logger, b.metrics)
@@ -126,6 +129,7 @@ func (b *LoadBalancer) Run(ctx context.Context) error {
 	tasks.Go(func() { b.reconcile(ctx) })
 	tasks.Go(func() { b.watch.run(ctx, func() { b.reloadAndLog(ctx, "a file changed") }) })
 	tasks.Go(func() { b.closeExpired(ctx) })
+	tasks.Go(func() { b.tellExpiry(ctx) })
 	adminDone := make(chan struct{})
 	go func() { defer close(adminDone); b.admin.run(background) }()
 
@@ -275,6 +279,7 @@ func (b *LoadBalancer) follow(desired *state.Snapshot) error {
 	}
 	b.planned = nil
 	b.runtime.apply(p)
+	b.keepVersions(p)
 	return nil
 }
 
@@ -321,6 +326,9 @@ func namedFiles(file *config.File) []string {
 	}
 	for _, ts := range file.TrustStores {
 		out = append(append(out, ts.CACertificatesBundle), ts.Revocations...)
+		if folder := historyFolder(file.StateDirectory, ts.Name); folder != "" {
+			out = append(out, versions.PinFile(folder))
+		}
 	}
 	return out
 }

@@ -51,7 +51,9 @@ func (c *trustCollector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
 func (c *trustCollector) Collect(out chan<- prometheus.Metric) {
-	now := time.Now()
+	now := c.balancer.now()
+	c.balancer.collectVersions(out)
+	c.balancer.collectServerCertificates(out)
 	for name, s := range c.balancer.runtime.runningStores() {
 		stats := s.Stats()
 		count := func(metric, help string, value uint64) {
@@ -65,6 +67,7 @@ func (c *trustCollector) Collect(out chan<- prometheus.Metric) {
 			prometheus.GaugeValue, float64(stats.Entries), name)
 		collectExpiries(out, name, s.Snapshot())
 		collectRevocations(out, name, s.Revocations(), now)
+		collectWarnings(out, name, s.Snapshot().Warnings(now), s.Revocations().Warnings(now))
 	}
 }
 
@@ -78,7 +81,7 @@ func collectExpiries(out chan<- prometheus.Metric, name string, snapshot *trust.
 	type identity struct{ subject, serial string }
 	first := make(map[identity]time.Time)
 	for _, e := range snapshot.Expiries() {
-		id := identity{e.Subject, e.Serial}
+		id := identity{label(e.Subject), label(e.Serial)}
 		if end, known := first[id]; !known || e.NotAfter.Before(end) {
 			first[id] = e.NotAfter
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/postern-lb/postern/internal/durable"
 	"github.com/postern-lb/postern/internal/fault"
 	"github.com/postern-lb/postern/lb/config"
+	"github.com/postern-lb/postern/lb/versions"
 	"github.com/postern-lb/postern/listener"
 	"github.com/postern-lb/postern/targetgroup"
 	"github.com/postern-lb/postern/trust"
@@ -35,6 +36,8 @@ type plan struct {
 type plannedStore struct {
 	store *trust.Store // the running one of that name, or a new one
 	*storeMaterial
+	history *versions.History
+	hold
 }
 
 type plannedGroup struct {
@@ -127,11 +130,9 @@ func (p *plan) foreignHosts(l config.Listener) []string {
 
 func (p *plan) planStores(b *LoadBalancer) {
 	for i, ts := range p.desired.TrustStores {
-		m := b.material.store(ts, fault.Index("trust_stores", i), p.reading)
-		if m == nil {
-			continue
+		if s := p.planStore(b, ts, fault.Index("trust_stores", i)); s != nil {
+			p.stores[ts.Name] = s
 		}
-		p.stores[ts.Name] = &plannedStore{store: b.runtime.store(ts.Name), storeMaterial: m}
 	}
 }
 

@@ -26,6 +26,7 @@ type cli struct {
 	Check  checkCommand  `cmd:"" help:"Validate a config file and everything that it names."`
 	Demo   demoCommand   `cmd:"" help:"Make throw-away certificates, targets and listeners, and print curl commands to try."`
 	Verify verifyCommand `cmd:"" help:"Say what verify mode would decide for a client certificate chain, and why."`
+	Trust  trustCommand  `cmd:"" help:"Trust stores: their versions, and going back to one."`
 	PKI    pkiCommand    `cmd:"" name:"pki" help:"Make, renew and revoke certificates for laboratories."`
 	Bench  benchCommand  `cmd:"" help:"Measure a server from outside."`
 

@@ -13,6 +13,8 @@ const (
 	DefaultMaxConnections = 50_000
 	// DefaultMaxChainDepth is ALB's "client certificate chain depth".
 	DefaultMaxChainDepth = 4
+	// DefaultVersionsToKeep is how many versions of a trust store are kept.
+	DefaultVersionsToKeep = 10
 )
 
 // setDefaults methods run before the keys of a block are read, so that a key
@@ -118,6 +120,8 @@ func (h *HealthCheck) setDefaults() {
 }
 
 func (u *UnhealthyStateRouting) setDefaults() { u.MinimumHealthyTargetsCount = 1 }
+
+func (s *TrustStore) setDefaults() { s.VersionsToKeep = DefaultVersionsToKeep }
 
 func (l *Log) setDefaults() {
 	l.Format = LogALB

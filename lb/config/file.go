@@ -68,6 +68,8 @@ type TrustStore struct {
 	CACertificatesBundle string `yaml:"ca_certificates_bundle,required,filled,path"`
 	// Revocations are the paths of CRL files, PEM or DER.
 	Revocations []string `yaml:"revocations,path"`
+	// VersionsToKeep is how many versions of bundle and lists can be gone back to.
+	VersionsToKeep int `yaml:"versions_to_keep" range:"1..100"`
 }
 
 // Logs says which logs are written; a nil entry is not written.

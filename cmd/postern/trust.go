@@ -1,0 +1,7 @@
+package main
+
+// trustCommand groups what is about trust stores.
+type trustCommand struct {
+	Versions trustVersions `cmd:"" help:"List the versions of a trust store that are kept."`
+	Rollback trustRollback `cmd:"" help:"Pin a trust store to a version, or let it follow its sources again."`
+}
