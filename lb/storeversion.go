@@ -33,7 +33,7 @@ func (p *plan) planStore(b *LoadBalancer, ts config.TrustStore, at string) *plan
 	out := &plannedStore{store: b.runtime.store(ts.Name), history: b.histories.open(ts, p.desired.StateDirectory, b.checking)}
 	var err error
 	if out.pin, err = versions.ReadPin(out.history.Folder()); err != nil {
-		r.faults.Add(at, "%v: pin the trust store again, or release it, with `postern trust rollback`", err)
+		r.faults.Add(at, "%v: pin the trust store again with `postern trust rollback`, or release it with --release", err)
 		return nil
 	}
 	before := len(r.faults)
@@ -78,7 +78,7 @@ func (p *plan) planPinned(b *LoadBalancer, s *plannedStore, at string, before in
 	}
 	m, err := b.material.version(s.history, version, at, r)
 	if err != nil {
-		r.faults.Add(at, "pinned to version %d: %v: pin another version, or release it, with `postern trust rollback`", s.pin.Version, err)
+		r.faults.Add(at, "pinned to version %d: %v: pin another version with `postern trust rollback`, or release it with --release", s.pin.Version, err)
 		return
 	}
 	s.storeMaterial = m
