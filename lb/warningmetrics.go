@@ -56,7 +56,9 @@ func (b *LoadBalancer) collectVersions(out chan<- prometheus.Metric) {
 		version, _ := s.history.Find(s.version)
 		out <- prometheus.MustNewConstMetric(number, prometheus.GaugeValue, float64(s.version), name)
 		out <- prometheus.MustNewConstMetric(pinned, prometheus.GaugeValue, truth(s.pin != nil), name)
-		out <- prometheus.MustNewConstMetric(kept, prometheus.GaugeValue, truth(version.Kept), name)
+		if s.history.Folder() != "" {
+			out <- prometheus.MustNewConstMetric(kept, prometheus.GaugeValue, truth(version.Kept), name)
+		}
 	}
 }
 

@@ -104,6 +104,7 @@ func (c *trustRollback) Run(s *streams) error {
 	if err := lb.RollBack(c.Config, c.Name, c.Version); err != nil {
 		return unusable{err}
 	}
-	fmt.Fprintf(s.stdout, "%s is pinned to version %d until `postern trust rollback --release`; a running process takes that up within seconds\n", c.Name, c.Version)
+	fmt.Fprintf(s.stdout, "%s is pinned to version %d until `postern trust rollback --release`; a running process takes that up within seconds\n"+
+		"certificates revoked since then are admitted again: its revocation lists are those of the time\n", c.Name, c.Version)
 	return nil
 }
