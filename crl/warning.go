@@ -20,6 +20,7 @@ type WarningKind string
 // The kinds of warnings.
 const (
 	Expired      WarningKind = "expired"        // nextUpdate has passed; the list still applies, as on ALB
+	Due          WarningKind = "due"            // nextUpdate is near, and the next list has not come
 	NotYetValid  WarningKind = "not-yet-valid"  // thisUpdate is in the future; the list applies already
 	NoNextUpdate WarningKind = "no-next-update" // nothing tells when the list is stale
 	NoNumber     WarningKind = "no-number"      // nothing tells which of two lists is newer
@@ -28,6 +29,23 @@ const (
 	Negative     WarningKind = "negative"       // entries with negative serials, which ALB cannot revoke
 	OverQuota    WarningKind = "over-quota"     // ALB would refuse this
 )
+
+// WarningKinds returns every kind that there is.
+func WarningKinds() []WarningKind {
+	return []WarningKind{Expired, Due, NotYetValid, NoNextUpdate, NoNumber, Empty, Partitioned, Negative, OverQuota}
+}
+
+// dueShare is how much of the time between thisUpdate and nextUpdate is left when a list is
+// due: a CA that is well publishes the next one earlier.
+const dueShare = 10
+
+// due reports whether the list should have been replaced by now.
+func (l *List) due(now time.Time) bool {
+	if l.nextUpdate.IsZero() || now.After(l.nextUpdate) {
+		return false
+	}
+	return l.nextUpdate.Sub(now) < l.nextUpdate.Sub(l.thisUpdate)/dueShare
+}
 
 // A Warning is something about a list or a set that does not stop it from being
 // used, and that its operator should know.
@@ -80,6 +98,8 @@ func (l *List) Warnings(now time.Time) []Warning {
 	}
 	add(!l.nextUpdate.IsZero() && now.After(l.nextUpdate), Expired,
 		"the list expired at %s and still applies: get the current one", l.nextUpdate.Format(time.RFC3339))
+	add(l.due(now), Due,
+		"the list expires at %s and the next one has not come", l.nextUpdate.Format(time.RFC3339))
 	add(now.Before(l.thisUpdate), NotYetValid,
 		"the list is dated %s, in the future, and applies already: check the clocks", l.thisUpdate.Format(time.RFC3339))
 	add(l.nextUpdate.IsZero(), NoNextUpdate, "the list has no nextUpdate, so nothing tells when it is stale")

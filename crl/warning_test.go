@@ -25,7 +25,9 @@ func TestWarnings(t *testing.T) {
 	}{
 		{"good", good, date(2030), nil},
 		{"at thisUpdate", good, date(2025), nil},
-		{"at nextUpdate", good, date(2035), nil},
+		{"more than a tenth is left", good, date(2033), nil},
+		{"less than a tenth is left", good, date(2034).AddDate(0, 0, 2), []crl.WarningKind{crl.Due}},
+		{"at nextUpdate", good, date(2035), []crl.WarningKind{crl.Due}},
 		{"expired", good, date(2035).Add(time.Second), []crl.WarningKind{crl.Expired}},
 		{"in the future", good, date(2025).Add(-time.Second), []crl.WarningKind{crl.NotYetValid}},
 		{"no nextUpdate", with(func(d *draft) { d.times = unhex(someTime) }), date(2060), []crl.WarningKind{crl.NoNextUpdate}},

@@ -71,6 +71,8 @@ func (b *LoadBalancer) adminHandler(cfg config.Admin) http.Handler {
 	mux.HandleFunc("GET /readyz", b.serveReady)
 	mux.Handle("GET /refusals", byAddress(cfg, b.serveRefusals))
 	mux.Handle("GET /refusals/{id}", byAddress(cfg, b.serveRefusal))
+	mux.Handle("GET /trust-stores", byAddress(cfg, b.serveTrustStores))
+	mux.Handle("GET /trust-stores/{name}", byAddress(cfg, b.serveTrustStore))
 	if cfg.Profiling {
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	}

@@ -43,6 +43,7 @@ func (rt *runtime) leavingListeners() []*listener.Listener {
 func (rt *runtime) applyTopology(p *plan) []*runningListener {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
+	rt.served = p.certificates
 	rt.applyStores(p)
 	rt.applyGroups(p)
 	return rt.applyListeners(p)
@@ -56,13 +57,14 @@ func (rt *runtime) applyStores(p *plan) {
 			rt.stores[name] = running
 		}
 		running.policy = planned.policy
-		if rules := planned.rules.Digest(); running.digest != planned.digest || running.rules != rules {
+		rules := planned.rules.Digest()
+		changed := running.digest != planned.digest
+		if changed || running.rules != rules {
 			rt.warnOfOlderLists(name, running.store.Revocations(), planned.set)
 			planned.publishTo(running.store)
 			running.digest, running.rules = planned.digest, rules
-			rt.logger.Info("trust store in force", "trust_store", name, "version", planned.version,
-				"certificates", len(planned.bundle.Certificates), "revoked", planned.set.Entries())
 		}
+		rt.applyVersion(name, running, planned, changed)
 	}
 }
 

@@ -61,6 +61,7 @@ func CheckWith(o CheckOptions) (*CheckReport, error) {
 		o.At = time.Now()
 	}
 	b.material.now = func() time.Time { return o.At }
+	b.unpinned = func(name string) bool { return o.Bundles[name] != "" || len(o.Revocations[name]) > 0 }
 	p, err := b.plan(file)
 	if err != nil {
 		return nil, err

@@ -39,11 +39,12 @@ var mayImport = map[string][]string{
 		"internal/dn", "internal/engine", "internal/fault", "internal/http1", "internal/http2", "internal/logfile", "internal/yield",
 	},
 
-	"lb/config": {"internal/fault"},
-	"lb/seen":   {"trust", "internal/durable", "internal/yield"},
-	"lb/state":  {"lb/config", "internal/fault"},
+	"lb/config":   {"internal/fault"},
+	"lb/seen":     {"trust", "internal/durable", "internal/yield"},
+	"lb/state":    {"lb/config", "internal/fault"},
+	"lb/versions": {"internal/durable", "internal/yield"},
 	"lb": {
-		"lb/config", "lb/seen", "lb/state", "listener", "targetgroup", "trust", "crl",
+		"lb/config", "lb/seen", "lb/state", "lb/versions", "listener", "targetgroup", "trust", "crl",
 		"internal/dn", "internal/durable", "internal/fault", "internal/logfile", "internal/yield",
 	},
 
@@ -54,7 +55,7 @@ var mayImport = map[string][]string{
 	"bench/peers/tunnel":   {},
 	"bench/revocation":     {"internal/pki"},
 
-	"cmd/postern":               {"lb", "lb/config", "bench", "cmd/postern/internal/demo", "internal/labca"},
+	"cmd/postern":               {"lb", "lb/config", "lb/versions", "bench", "cmd/postern/internal/demo", "internal/labca"},
 	"cmd/postern/internal/demo": {"lb", "internal/pki"},
 
 	"examples/embedding/balancer": {"lb"},

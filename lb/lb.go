@@ -25,6 +25,7 @@ import (
 	"github.com/postern-lb/postern/lb/config"
 	"github.com/postern-lb/postern/lb/seen"
 	"github.com/postern-lb/postern/lb/state"
+	"github.com/postern-lb/postern/lb/versions"
 	"github.com/postern-lb/postern/listener"
 )
 
@@ -46,7 +47,9 @@ type LoadBalancer struct {
 	metrics  *metrics
 	state    *state.Store
 	watch    *fileWatch
-	checking bool // nothing is to be opened or made
+	checking bool                    // nothing is to be opened or made
+	unpinned func(store string) bool // whose pins do not count, since other files are asked about; nil: nobody's
+	now      func() time.Time
 
 	// reloading is held while files are read and checked, and while what they say
 	// is put in force. It guards the fields below it.
@@ -55,6 +58,7 @@ type LoadBalancer struct {
 	watched         []string // the files that the last readable config named
 	planned         *plan    // what commit compiled, for the reconciler
 	plannedRevision uint64
+	histories       *histories
 
 	seen      *seen.Store
 	seenFile  atomic.Pointer[string] // where seen is written; empty: nowhere
@@ -110,6 +114,7 @@ func newLoadBalancer(options Options) (*LoadBalancer, error) {
 		path: options.ConfigPath, logger: options.Logger, registry: prometheus.NewRegistry(),
 		state: store, watch: newFileWatch(options.Logger),
 		material: newMaterial(newCertificates()), seen: seen.New(0, 0), refusals: listener.NewRefusals(config.DefaultRefusals),
+		histories: newHistories(options.Logger), now: time.Now,
 	}
 	b.metrics = newMetrics(b)
 	b.runtime = newRuntime(b.logger, b.metrics)
@@ -133,6 +138,7 @@ func (b *LoadBalancer) Run(ctx context.Context) error {
 	tasks.Go(func() { b.closeExpired(ctx) })
 	tasks.Go(func() { b.warnOfOutlook(ctx) })
 	tasks.Go(func() { b.saveSeen(ctx) })
+	tasks.Go(func() { b.tellExpiry(ctx) })
 	adminDone := make(chan struct{})
 	go func() { defer close(adminDone); b.admin.run(background) }()
 
@@ -285,6 +291,7 @@ func (b *LoadBalancer) follow(desired *state.Snapshot) error {
 	b.rememberClients(p.desired)
 	b.refusals.Resize(p.desired.Admin.Refusals)
 	b.runtime.apply(p)
+	b.keepVersions(p)
 	return nil
 }
 
@@ -331,6 +338,9 @@ func namedFiles(file *config.File) []string {
 	}
 	for _, ts := range file.TrustStores {
 		out = append(append(out, ts.CACertificatesBundle), ts.Revocations...)
+		if folder := historyFolder(file.StateDirectory, ts.Name); folder != "" {
+			out = append(out, versions.PinFile(folder))
+		}
 	}
 	return out
 }

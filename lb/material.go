@@ -16,6 +16,7 @@ import (
 	"github.com/postern-lb/postern/internal/fault"
 	"github.com/postern-lb/postern/internal/yield"
 	"github.com/postern-lb/postern/lb/config"
+	"github.com/postern-lb/postern/lb/versions"
 	"github.com/postern-lb/postern/listener"
 	"github.com/postern-lb/postern/trust"
 )
@@ -36,6 +37,8 @@ type storeMaterial struct {
 	set     *crl.Set
 	digest  [sha256.Size]byte // of all files
 	version string
+
+	contents []versions.Content // the files, until they are kept
 }
 
 // material reads files and remembers what they parsed to, so that a reload
@@ -82,11 +85,21 @@ func (m *material) keep(r *reading) {
 // then in r.
 func (m *material) store(ts config.TrustStore, path string, r *reading) *storeMaterial {
 	before := len(r.faults)
-	bundle := m.bundle(ts.CACertificatesBundle, path+".ca_certificates_bundle", r)
+	bundle, content := m.bundle(ts.CACertificatesBundle, path+".ca_certificates_bundle", r)
 	sources := m.revocations(ts, path, r)
 	if len(r.faults) > before {
 		return nil
 	}
+	out := m.assemble(bundle, sources, path, r)
+	if out != nil {
+		out.contents = contentsOf(content, sources)
+	}
+	return out
+}
+
+// assemble makes the material of a trust store of its files; nil if the lists do not
+// fit the bundle.
+func (m *material) assemble(bundle *trust.Bundle, sources []revocation, path string, r *reading) *storeMaterial {
 	digest := sha256.New()
 	digest.Write(bundle.Digest[:])
 	for _, s := range sources {
@@ -95,6 +108,7 @@ func (m *material) store(ts config.TrustStore, path string, r *reading) *storeMa
 	out := &storeMaterial{bundle: bundle}
 	digest.Sum(out.digest[:0])
 	out.version = fmt.Sprintf("sha256:%x", out.digest[:8])
+	before := len(r.faults)
 	out.set = m.set(out.digest, sources, bundle, path, r)
 	if len(r.faults) > before {
 		return nil
@@ -103,21 +117,21 @@ func (m *material) store(ts config.TrustStore, path string, r *reading) *storeMa
 }
 
 // bundle reads the certificates of a trust store; nil if the file has faults.
-func (m *material) bundle(file, path string, r *reading) *trust.Bundle {
+func (m *material) bundle(file, path string, r *reading) (*trust.Bundle, versions.Content) {
 	data, err := readFile(file, maxBundleFile)
 	if err != nil {
 		r.faults.Add(path, "%v", err)
-		return nil
+		return nil, versions.Content{}
 	}
 	bundle, err := trust.ParseBundle(data, m.now())
 	if err != nil {
 		r.addFile(path, file, err)
-		return nil
+		return nil, versions.Content{}
 	}
 	for _, w := range bundle.Warnings {
 		r.warnings = append(r.warnings, Warning{File: file, Path: path, Problem: w.String()})
 	}
-	return bundle
+	return bundle, bundleContent(file, data)
 }
 
 type revocation struct {

@@ -57,7 +57,9 @@ func (c *trustCollector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
 func (c *trustCollector) Collect(out chan<- prometheus.Metric) {
-	now := time.Now()
+	now := c.balancer.now()
+	c.balancer.collectVersions(out)
+	c.balancer.collectServerCertificates(out)
 	for name, s := range c.balancer.runtime.runningStores() {
 		stats := s.Stats()
 		count := func(metric, help string, value uint64) {
@@ -72,6 +74,7 @@ func (c *trustCollector) Collect(out chan<- prometheus.Metric) {
 		collectExpiries(out, name, s.Snapshot())
 		collectRevocations(out, name, s.Revocations(), now)
 		collectOutlook(out, name, s.Outlook())
+		collectWarnings(out, name, s.Snapshot().Warnings(now), s.Revocations().Warnings(now))
 	}
 }
 
@@ -85,7 +88,7 @@ func collectExpiries(out chan<- prometheus.Metric, name string, snapshot *trust.
 	type identity struct{ subject, serial string }
 	first := make(map[identity]time.Time)
 	for _, e := range snapshot.Expiries() {
-		id := identity{e.Subject, e.Serial}
+		id := identity{label(e.Subject), label(e.Serial)}
 		if end, known := first[id]; !known || e.NotAfter.Before(end) {
 			first[id] = e.NotAfter
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/postern-lb/postern/internal/durable"
 	"github.com/postern-lb/postern/internal/fault"
 	"github.com/postern-lb/postern/lb/config"
+	"github.com/postern-lb/postern/lb/versions"
 	"github.com/postern-lb/postern/listener"
 	"github.com/postern-lb/postern/targetgroup"
 	"github.com/postern-lb/postern/trust"
@@ -35,8 +36,10 @@ type plan struct {
 type plannedStore struct {
 	store *trust.Store // the running one of that name, or a new one
 	*storeMaterial
-	rules  *trust.RevocationPolicy
-	policy config.RevocationPolicy // what rules were made of
+	rules   *trust.RevocationPolicy
+	policy  config.RevocationPolicy // what rules were made of
+	history *versions.History
+	hold
 }
 
 type plannedGroup struct {
@@ -132,12 +135,9 @@ func (p *plan) foreignHosts(l config.Listener) []string {
 
 func (p *plan) planStores(b *LoadBalancer) {
 	for i, ts := range p.desired.TrustStores {
-		m := b.material.store(ts, fault.Index("trust_stores", i), p.reading)
-		rules := p.planRevocationPolicy(ts, m, b.runtime.governs(ts), fault.Index("trust_stores", i)+".revocation_policy", b.material.now())
-		if m == nil {
-			continue
+		if s := p.planStore(b, ts, fault.Index("trust_stores", i)); s != nil {
+			p.stores[ts.Name] = s
 		}
-		p.stores[ts.Name] = &plannedStore{store: b.runtime.store(ts.Name), storeMaterial: m, rules: rules, policy: ts.RevocationPolicy}
 	}
 }
 

@@ -2,6 +2,7 @@ package lb
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/postern-lb/postern/internal/fault"
 	"github.com/postern-lb/postern/lb/config"
+	"github.com/postern-lb/postern/lb/versions"
 	"github.com/postern-lb/postern/listener"
 	"github.com/postern-lb/postern/targetgroup"
 	"github.com/postern-lb/postern/trust"
@@ -27,6 +29,7 @@ type runtime struct {
 	logs    *logs
 
 	mu        sync.Mutex
+	served    map[string][]tls.Certificate // the listeners' certificates, by their names
 	stores    map[string]*runningStore
 	groups    map[string]*runningGroup
 	listeners map[string]*runningListener
@@ -43,10 +46,14 @@ type runtime struct {
 }
 
 type runningStore struct {
-	store  *trust.Store
-	digest [32]byte // of the files
-	rules  [32]byte // digest of the revocation policy
-	policy config.RevocationPolicy
+	store    *trust.Store
+	digest   [32]byte // of the files
+	rules    [32]byte // digest of the revocation policy
+	policy   config.RevocationPolicy
+	material *storeMaterial
+	history  *versions.History
+	version  int
+	hold
 }
 
 type runningGroup struct {

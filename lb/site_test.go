@@ -134,6 +134,11 @@ func (s *site) start() *running {
 	s.t.Helper()
 	balancer, err := lb.New(s.options())
 	check(s.t, err)
+	return s.run(balancer)
+}
+
+// run runs what New has made until the test ends.
+func (s *site) run(balancer *lb.LoadBalancer) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{balancer, cancel, make(chan error, 1)}
 	go func() { r.done <- balancer.Run(ctx) }()

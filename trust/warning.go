@@ -58,6 +58,21 @@ func (b *Bundle) WarningsAt(now time.Time) []Warning {
 	return append(list, b.notices...)
 }
 
+// ExpiryWarning says that a certificate has expired, or does so within 30 days, or is
+// not valid yet. It returns no code if there is nothing to say.
+func ExpiryWarning(c *x509.Certificate, now time.Time) WarningCode {
+	code, _ := dateWarning(c, now)
+	return code
+}
+
+// WarningCodes returns every code that there is.
+func WarningCodes() []WarningCode {
+	return []WarningCode{
+		WarnExpired, WarnNotYetValid, WarnExpires1Day, WarnExpires7Days, WarnExpires30Days, WarnNotCA, WarnWeak, WarnDuplicate,
+		WarnConflict, WarnIncomplete, WarnCertificates, WarnSubjectBytes, WarnUnusableIssuer,
+	}
+}
+
 func dateWarning(c *x509.Certificate, now time.Time) (WarningCode, string) {
 	left := c.NotAfter.Sub(now)
 	soon := fmt.Sprintf("expires in %s, at %s", roughly(left), stamp(c.NotAfter))
@@ -137,7 +152,7 @@ func (b *Bundle) noticeConflict(i int, earlier []int) {
 	}
 	c, first := b.Certificates[i], b.Certificates[earlier[0]]
 	if !bytes.Equal(c.RawIssuer, first.RawIssuer) {
-		b.notice(i, WarnConflict, "conflicts with the certificate of the same subject at line %d, which is from a different issuer; API Gateway refuses that",
+		b.notice(i, WarnConflict, "conflicts with an existing certificate from a different issuer, at line %d; API Gateway refuses that",
 			b.lines[earlier[0]])
 		return
 	}

@@ -27,7 +27,7 @@ type cli struct {
 	Demo    demoCommand    `cmd:"" help:"Make throw-away certificates, targets and listeners, and print curl commands to try."`
 	Verify  verifyCommand  `cmd:"" help:"Say what verify mode would decide for a client certificate chain, and why."`
 	Explain explainCommand `cmd:"" help:"Replay what a listener decides about a client certificate chain, step by step."`
-	Trust   trustCommand   `cmd:"" help:"Look at trust stores and their bundles."`
+	Trust   trustCommand   `cmd:"" help:"Look at CA bundles; versions of trust stores, and going back to one."`
 	CRL     crlCommand     `cmd:"" name:"crl" help:"Look at revocation lists."`
 	PKI     pkiCommand     `cmd:"" name:"pki" help:"Make, renew and revoke certificates for laboratories."`
 	Bench   benchCommand   `cmd:"" help:"Measure a server from outside."`

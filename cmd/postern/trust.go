@@ -2,6 +2,8 @@ package main
 
 // trustCommand groups what is about trust stores.
 type trustCommand struct {
-	Inspect trustInspect `cmd:"" help:"Say what is in a CA bundle."`
-	Diff    trustDiff    `cmd:"" help:"Compare two CA bundles; exit code 1 if they differ."`
+	Inspect  trustInspect  `cmd:"" help:"Say what is in a CA bundle."`
+	Diff     trustDiff     `cmd:"" help:"Compare two CA bundles; exit code 1 if they differ."`
+	Versions trustVersions `cmd:"" help:"List the versions of a trust store that are kept."`
+	Rollback trustRollback `cmd:"" help:"Pin a trust store to a version, or let it follow its sources again."`
 }

@@ -114,6 +114,7 @@ func contractFile(folder string) *config.File {
 		TrustStores: []config.TrustStore{{
 			Name: "partners", CACertificatesBundle: at("pki/ca-bundle.pem"), Revocations: []string{at("pki/partner.crl")},
 			RevocationPolicy: config.RevocationPolicy{Missing: config.MissingAllow, Expired: config.ExpiredAllow, Scope: config.ScopeChain},
+			VersionsToKeep:   config.DefaultVersionsToKeep,
 		}},
 		Logs: config.Logs{Connection: log("logs/connection.log"), Access: log("logs/access.log")},
 	}

@@ -15,6 +15,8 @@ const (
 	DefaultMaxChainDepth = 4
 	// DefaultRefusals is how many of the last refused clients are kept.
 	DefaultRefusals = 256
+	// DefaultVersionsToKeep is how many versions of a trust store are kept.
+	DefaultVersionsToKeep = 10
 )
 
 // setDefaults methods run before the keys of a block are read, so that a key
@@ -126,7 +128,10 @@ func (h *HealthCheck) setDefaults() {
 
 func (u *UnhealthyStateRouting) setDefaults() { u.MinimumHealthyTargetsCount = 1 }
 
-func (s *TrustStore) setDefaults() { s.RevocationPolicy.setDefaults() }
+func (s *TrustStore) setDefaults() {
+	s.RevocationPolicy.setDefaults()
+	s.VersionsToKeep = DefaultVersionsToKeep
+}
 
 // As ALB.
 func (p *RevocationPolicy) setDefaults() {

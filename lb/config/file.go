@@ -83,6 +83,8 @@ type TrustStore struct {
 	Revocations []string `yaml:"revocations,path"`
 	// RevocationPolicy says what a missing and an expired list mean.
 	RevocationPolicy RevocationPolicy `yaml:"revocation_policy"`
+	// VersionsToKeep is how many versions of bundle and lists can be gone back to.
+	VersionsToKeep int `yaml:"versions_to_keep" range:"1..100"`
 }
 
 // Logs says which logs are written; a nil entry is not written.

@@ -49,6 +49,7 @@ func (w *writer) all(desired *config.File) {
 	upsert(w, tableSetting, settingLoadBalancer, desired.LoadBalancer, &w.changes.Settings)
 	upsert(w, tableSetting, settingAdmin, desired.Admin, &w.changes.Settings)
 	upsert(w, tableSetting, settingLogs, desired.Logs, &w.changes.Settings)
+	upsert(w, tableSetting, settingDirectory, desired.StateDirectory, &w.changes.Settings)
 }
 
 // replace upserts values, which stand at path in the desired state, and deletes

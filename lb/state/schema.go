@@ -27,6 +27,7 @@ const (
 	settingAdmin        = "admin"
 	settingLogs         = "logs"
 	settingFiles        = "files"
+	settingDirectory    = "state_directory"
 )
 
 func schema() *memdb.DBSchema {

@@ -76,6 +76,7 @@ func (s *Snapshot) File() *config.File {
 	return &config.File{
 		Admin: s.Admin().Value, LoadBalancer: s.LoadBalancer().Value, Logs: s.Logs().Value,
 		Listeners: valuesOf(s.Listeners()), TargetGroups: valuesOf(s.TargetGroups()), TrustStores: valuesOf(s.TrustStores()),
+		StateDirectory: first[string](s, tableSetting, settingDirectory).Value,
 	}
 }
 

@@ -98,7 +98,7 @@ func TestEmptyStore(t *testing.T) {
 func TestApplyAndQuery(t *testing.T) {
 	s := newStore(t)
 	changes := apply(t, s, parse(t))
-	if changes.Revision != 1 || !slices.Equal(changes.Listeners.Added, []string{"door", "plain", "a-fixed"}) || len(changes.Settings.Added) != 4 {
+	if changes.Revision != 1 || !slices.Equal(changes.Listeners.Added, []string{"door", "plain", "a-fixed"}) || len(changes.Settings.Added) != 5 {
 		t.Errorf("changes: %+v", changes)
 	}
 	snapshot := s.Snapshot()
