@@ -74,7 +74,7 @@ func TestRevocationPolicyInForce(t *testing.T) {
 func TestListExpiresWithoutReload(t *testing.T) {
 	s, address := newSite(t), freeAddress(t)
 	s.configure(governed(address, "partners.crl", "{expired: deny}"))
-	s.write("partners.crl", endingIn(s.ca, 5*time.Second))
+	s.write("partners.crl", endingIn(s.ca, 2*time.Second))
 	r := s.start()
 	revision := r.readiness(t).Revision
 	open := watchClose(t, s, address, s.alice)
