@@ -110,6 +110,13 @@ func vectorStore(t *testing.T, suite *vectors.Suite, c *vectors.Case) *trust.Sto
 		t.Fatal(err)
 	}
 	store := trust.NewStore("vectors", trust.Options{Log: slog.New(slog.DiscardHandler)})
-	store.Publish(b, set, "1")
+	content := trust.Content{Bundle: b, Revocations: set, Version: "1"}
+	if c.Strict {
+		deny := trust.RevocationRule{Missing: trust.RevocationDeny, Expired: trust.RevocationDeny}
+		if content.RevocationPolicy, err = trust.NewRevocationPolicy(trust.RevocationConfig{RevocationRule: deny}, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store.Replace(content)
 	return store
 }

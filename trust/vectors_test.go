@@ -87,6 +87,7 @@ type exam struct {
 	t       *testing.T
 	trusted *trust.Bundle
 	lists   *crl.Set
+	rules   *trust.RevocationPolicy // nil: ALB's
 	chain   []*x509.Certificate
 	at      time.Time
 	early   string // the answer, if there is no question
@@ -108,6 +109,13 @@ func newExam(t *testing.T, s *vectors.Suite, c *vectors.Case) *exam {
 		return e
 	}
 	e.load(ders(s.Certificates, c.Trusted), ders(s.Lists, c.CRLs))
+	if c.Strict && e.early == "" {
+		deny := trust.RevocationRule{Missing: trust.RevocationDeny, Expired: trust.RevocationDeny}
+		var err error
+		if e.rules, err = trust.NewRevocationPolicy(trust.RevocationConfig{RevocationRule: deny}, e.trusted); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if c.Server && e.early == "" {
 		for _, cert := range append(slices.Clone(e.chain), e.trusted.Certificates...) {
 			asIfForClients(cert)
@@ -204,7 +212,7 @@ func (e *exam) answer(stranger *x509.Certificate) string {
 
 func (e *exam) store() *trust.Store {
 	s := trust.NewStore("vectors", trust.Options{})
-	s.Publish(e.trusted, e.lists, "1")
+	s.Replace(trust.Content{Bundle: e.trusted, Revocations: e.lists, RevocationPolicy: e.rules, Version: "1"})
 	return s
 }
 

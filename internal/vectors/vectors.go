@@ -55,7 +55,10 @@ type Case struct {
 	CRLs    []string   `json:"crls,omitempty"`
 	// Server says that the suite means servers: serverAuth and clientAuth
 	// change places before the question is put.
-	Server bool   `json:"server,omitempty"`
+	Server bool `json:"server,omitempty"`
+	// Strict asks with a revocation policy that denies certificates which no list
+	// covers, or an expired one only.
+	Strict bool   `json:"strict,omitempty"`
 	Expect string `json:"expect"` // Accept or Refuse
 	// Answer is Postern's: Accept, a reason, or what was refused before there
 	// was a question.
