@@ -39,9 +39,10 @@ var mayImport = map[string][]string{
 	},
 
 	"lb/config": {"internal/fault"},
+	"lb/source": {"internal/durable"},
 	"lb/state":  {"lb/config", "internal/fault"},
 	"lb": {
-		"lb/config", "lb/state", "listener", "targetgroup", "trust", "crl",
+		"lb/config", "lb/source", "lb/state", "listener", "targetgroup", "trust", "crl",
 		"internal/dn", "internal/durable", "internal/fault", "internal/logfile", "internal/yield",
 	},
 

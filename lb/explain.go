@@ -1,6 +1,7 @@
 package lb
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -23,6 +24,12 @@ func Check(path string) ([]Warning, error) {
 		return nil, err
 	}
 	b.checking = true
+	removeCopies, err := temporarySources(file)
+	if err != nil {
+		return nil, err
+	}
+	defer removeCopies()
+	b.sources.refresh(context.Background(), file, true)
 	defer b.material.certificates.stop()
 	p, err := b.plan(file)
 	if err != nil {
@@ -70,7 +77,11 @@ func Explain(o ExplainOptions) (*Decision, error) {
 	}
 	m, r := newMaterial(nil), newReading()
 	m.now = func() time.Time { return o.At }
-	material := m.store(config.TrustStore{CACertificatesBundle: o.Bundle, Revocations: o.Revocations}, "", r)
+	files := config.TrustStore{CACertificatesBundle: config.FileSource(o.Bundle)}
+	for _, name := range o.Revocations {
+		files.Revocations = append(files.Revocations, config.FileSource(name))
+	}
+	material := m.store(files, "", r)
 	if err := r.faults.Err(); err != nil {
 		return nil, withoutPaths(r.faults)
 	}

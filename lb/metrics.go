@@ -33,7 +33,7 @@ func newMetrics(b *LoadBalancer) *metrics {
 	}
 	b.registry.MustRegister(
 		m.reloads, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		&trustCollector{balancer: b}, &targetCollector{balancer: b},
+		&trustCollector{balancer: b}, &targetCollector{balancer: b}, &sourceCollector{balancer: b},
 	)
 	return m
 }

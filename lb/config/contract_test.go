@@ -111,7 +111,8 @@ func contractFile(folder string) *config.File {
 			},
 		}},
 		TrustStores: []config.TrustStore{{
-			Name: "partners", CACertificatesBundle: at("pki/ca-bundle.pem"), Revocations: []string{at("pki/partner.crl")},
+			Name: "partners", CACertificatesBundle: config.FileSource(at("pki/ca-bundle.pem")),
+			Revocations: []config.Source{config.FileSource(at("pki/partner.crl"))},
 		}},
 		Logs: config.Logs{Connection: log("logs/connection.log"), Access: log("logs/access.log")},
 	}

@@ -44,6 +44,7 @@ var documented = map[string]reflect.Type{
 	"`target_groups[].target_group_health`":                  reflect.TypeFor[TargetGroupHealth](),
 	"`target_groups[].target_group_health.unhealthy_state_routing`": reflect.TypeFor[UnhealthyStateRouting](),
 	"`trust_stores[]`":                    reflect.TypeFor[TrustStore](),
+	"`trust_stores[]`: sources":           reflect.TypeFor[Source](),
 	"`logs`":                              reflect.TypeFor[Logs](),
 	"`logs.connection` and `logs.access`": reflect.TypeFor[Log](),
 }
