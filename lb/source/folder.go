@@ -200,7 +200,7 @@ func (f *Folder) replaceNewest(check func(string) error, get func(*Copy, io.Writ
 	}
 	if err := check(f.Path(fetched)); err != nil {
 		f.sweep() // not by name: an earlier copy may have the same content
-		return false, fmt.Errorf("the answer is refused, the last good copy stays: %w", err)
+		return false, fmt.Errorf("the answer is refused: %w", err)
 	}
 	return true, f.keep(fetched)
 }

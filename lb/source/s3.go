@@ -24,11 +24,9 @@ type s3Remote struct {
 // connect reads the credentials and the region as every AWS tool does: from the
 // environment, the shared files, or the metadata service of the machine.
 func (r *s3Remote) connect(ctx context.Context) (*s3.Client, error) {
-	options := []func(*awsconfig.LoadOptions) error{
-		awsconfig.WithHTTPClient(r.client),
-		// Run tries again, and waits longer than the SDK would.
-		awsconfig.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
-	}
+	// The SDK asks for credentials with a client of its own, as AWS_CA_BUNDLE and the
+	// like have it.
+	var options []func(*awsconfig.LoadOptions) error
 	if r.config.Region != "" {
 		options = append(options, awsconfig.WithRegion(r.config.Region))
 	}
@@ -43,6 +41,8 @@ func (r *s3Remote) connect(ctx context.Context) (*s3.Client, error) {
 		loaded.Region = "us-east-1" // what other servers expect to be signed
 	}
 	return s3.NewFromConfig(loaded, func(o *s3.Options) {
+		o.HTTPClient = r.client
+		o.Retryer = aws.NopRetryer{} // Run tries again, and waits longer than the SDK would
 		o.UsePathStyle = r.config.ForcePathStyle
 		if r.config.Endpoint != "" {
 			o.BaseEndpoint = aws.String(r.config.Endpoint)
@@ -88,6 +88,9 @@ func (r *s3Remote) get(ctx context.Context, known *Copy, w io.Writer) (*Copy, er
 
 // s3Error words what the SDK says without the noise of its operation names.
 func s3Error(err error, known *Copy) error {
+	if unsent, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
+		return withoutURL(unsent.Err)
+	}
 	response, ok := errors.AsType[*smithyhttp.ResponseError](err)
 	if !ok {
 		return err
