@@ -26,6 +26,8 @@ const (
 	// refreshLimit bounds how long a start or a reload waits for a source that has a
 	// copy to go on with.
 	refreshLimit = 10 * time.Second
+	// refreshAllLimit bounds how long it waits for all of those.
+	refreshAllLimit = 30 * time.Second
 	// fetchesAtOnce bounds the sources that are asked at one time.
 	fetchesAtOnce = 16
 )
@@ -88,6 +90,8 @@ func namedSources(file *config.File) map[string]sourceKey {
 // refresh asks the sources of file that have not been asked yet, or all of them. What
 // becomes of it is in their status. It does not hold up those who use the copies.
 func (s *sources) refresh(ctx context.Context, file *config.File, all bool) {
+	refreshing, cancel := context.WithTimeout(ctx, refreshAllLimit)
+	defer cancel()
 	turns := make(chan struct{}, fetchesAtOnce)
 	var fetches sync.WaitGroup
 	asked := make(map[sourceKey]bool)
@@ -100,11 +104,11 @@ func (s *sources) refresh(ctx context.Context, file *config.File, all bool) {
 		fetches.Go(func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
-			limit := key.config.Timeout
+			within, limit := ctx, key.config.Timeout
 			if remote.Folder().Newest() != nil {
-				limit = refreshLimit
+				within, limit = refreshing, refreshLimit
 			}
-			if _, err := remote.Fetch(ctx, limit); err != nil {
+			if _, err := remote.Fetch(within, limit); err != nil {
 				s.failed(err)
 			}
 		})
@@ -286,7 +290,7 @@ func (s *sources) statuses() []source.Status {
 	return slices.SortedFunc(maps.Values(byName), func(a, b source.Status) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// temporary makes a folder for the copies of a check, which must leave nothing behind.
+// temporarySources makes a folder for the copies of a check, which must leave nothing behind.
 func temporarySources(file *config.File) (remove func(), err error) {
 	if len(namedSources(file)) == 0 {
 		return func() {}, nil
