@@ -49,13 +49,7 @@ func newS3Server(t *testing.T) *s3Server {
 	f.command.Stdout, f.command.Stderr = &output, &output
 	check(t, f.command.Start())
 	t.Cleanup(f.stop)
-	eventually(t, "the S3 server", func() bool {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
+	eventually(t, "the S3 server", func() bool { return listening(address) })
 	cfg, err := awsconfig.LoadDefaultConfig(context.Background(), awsconfig.WithRegion("us-east-1"))
 	check(t, err)
 	f.api = s3.NewFromConfig(cfg, func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = &f.endpoint, true })
@@ -67,6 +61,15 @@ func newS3Server(t *testing.T) *s3Server {
 	})
 	check(t, err)
 	return f
+}
+
+// listening reports whether somebody listens at address.
+func listening(address string) bool {
+	conn, err := net.Dial("tcp", address)
+	if err == nil {
+		conn.Close()
+	}
+	return err == nil
 }
 
 // stop ends the server; more than once does no harm.
