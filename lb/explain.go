@@ -24,7 +24,7 @@ func Check(path string) ([]Warning, error) {
 		return nil, err
 	}
 	b.checking = true
-	removeCopies, err := temporarySources(file)
+	removeCopies, err := b.sources.useTemporary(file)
 	if err != nil {
 		return nil, err
 	}

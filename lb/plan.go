@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"net"
 	"os"
-	"path/filepath"
 	"reflect"
 
 	"github.com/postern-lb/postern/internal/durable"
@@ -65,7 +64,7 @@ func (b *LoadBalancer) plan(desired *config.File) (*plan, error) {
 // force last.
 func (b *LoadBalancer) planWith(desired *config.File, accepted bool) (*plan, error) {
 	r := newReading()
-	r.copies = copies{root: filepath.Join(desired.StateDirectory, sourcesFolder), accepted: accepted}
+	r.copies = copies{root: b.sources.rootOf(desired), accepted: accepted}
 	p := &plan{
 		desired: desired, reading: r,
 		stores: make(map[string]*plannedStore), groups: make(map[string]*plannedGroup),

@@ -43,6 +43,7 @@ const (
 type sources struct {
 	logger *slog.Logger
 	report func(why string) // of a new copy; called while polling
+	root   string           // where the copies are; empty: in the config's state directory
 
 	checking sync.Mutex // one file at a time: a revocation list takes memory
 
@@ -69,10 +70,18 @@ func newSources(logger *slog.Logger) *sources {
 	return &sources{logger: logger, folders: make(map[string]*source.Folder), known: make(map[sourceKey]*remoteSource)}
 }
 
-// namedSources returns the remote sources of file by where they stand.
-func namedSources(file *config.File) map[string]sourceKey {
+// rootOf returns the folder of the copies of what file names.
+func (s *sources) rootOf(file *config.File) string {
+	if s.root != "" {
+		return s.root
+	}
+	return filepath.Join(file.StateDirectory, sourcesFolder)
+}
+
+// named returns the remote sources of file by where they stand.
+func (s *sources) named(file *config.File) map[string]sourceKey {
 	out := make(map[string]sourceKey)
-	root := filepath.Join(file.StateDirectory, sourcesFolder)
+	root := s.rootOf(file)
 	for i, ts := range file.TrustStores {
 		at := fault.Index("trust_stores", i)
 		if ts.CACertificatesBundle.Remote() {
@@ -95,7 +104,7 @@ func (s *sources) refresh(ctx context.Context, file *config.File, all bool) {
 	turns := make(chan struct{}, fetchesAtOnce)
 	var fetches sync.WaitGroup
 	asked := make(map[sourceKey]bool)
-	for _, key := range namedSources(file) {
+	for _, key := range s.named(file) {
 		remote, err := s.open(key)
 		if err != nil || asked[key] || (!all && !remote.Status().LastAttempt.IsZero()) {
 			continue // copyOf tells of the error
@@ -217,7 +226,7 @@ func (s *sources) copyOf(key sourceKey, accepted bool) (*localCopy, error) {
 // last, where there was one in force.
 func (s *sources) waiting(file *config.File) []string {
 	var out []string
-	for _, key := range namedSources(file) {
+	for _, key := range s.named(file) {
 		if remote, err := s.open(key); err == nil && remote.Folder().Accepted() != nil && remote.Folder().Waiting() {
 			out = append(out, remote.Name())
 		}
@@ -235,7 +244,7 @@ func (s *sources) follow(file *config.File, used []*localCopy) {
 		}
 	}
 	keep := make(map[sourceKey]bool)
-	for _, key := range namedSources(file) {
+	for _, key := range s.named(file) {
 		keep[key] = true
 	}
 	s.mu.Lock()
@@ -290,15 +299,14 @@ func (s *sources) statuses() []source.Status {
 	return slices.SortedFunc(maps.Values(byName), func(a, b source.Status) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// temporarySources makes a folder for the copies of a check, which must leave nothing behind.
-func temporarySources(file *config.File) (remove func(), err error) {
-	if len(namedSources(file)) == 0 {
+// useTemporary puts the copies of file into a folder that remove removes: a check must
+// leave nothing behind.
+func (s *sources) useTemporary(file *config.File) (remove func(), err error) {
+	if len(s.named(file)) == 0 {
 		return func() {}, nil
 	}
-	folder, err := os.MkdirTemp("", "postern-check-")
-	if err != nil {
+	if s.root, err = os.MkdirTemp("", "postern-check-"); err != nil {
 		return nil, err
 	}
-	file.StateDirectory = folder
-	return func() { os.RemoveAll(folder) }, nil
+	return func() { os.RemoveAll(s.root) }, nil
 }

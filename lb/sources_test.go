@@ -251,6 +251,9 @@ func TestSourceWithoutCopy(t *testing.T) {
 	if _, err := lb.Check(s.path("postern.yaml")); err != nil {
 		t.Errorf("check: %v", err)
 	}
+	if left, _ := filepath.Glob(s.path("state/sources/*/content-*")); len(left) > 0 {
+		t.Errorf("failed starts and the check leave %v", left)
+	}
 	s.start()
 	wantGet(t, s.client(s.bob), "https://"+address+"/", 200, bobSubject)
 }
