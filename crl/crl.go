@@ -76,8 +76,9 @@ type Set struct {
 
 // A signer is a CA, by name and key, with the lists that it signed.
 type signer struct {
-	name  []byte // DER
-	lists []*List
+	name    []byte // DER
+	lists   []*List
+	renewed []*signer // other keys of the same CA, see linkKeys
 }
 
 // NewSet checks that every list was signed by a CA of cas, and returns them as a
@@ -96,6 +97,7 @@ func NewSet(sources []Source, cas []*x509.Certificate) (*Set, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
+	set.linkKeys(cas)
 	return set, nil
 }
 
@@ -110,14 +112,20 @@ func (s *Set) add(source Source, cas []*x509.Certificate) error {
 	}
 	s.sources = append(s.sources, source)
 	s.entries += source.List.Len()
+	found := s.signerFor(ca)
+	found.lists = append(found.lists, source.List)
+	return nil
+}
+
+// signerFor returns the signer with the name and the key of a CA, if need be a new one.
+func (s *Set) signerFor(ca *x509.Certificate) *signer {
 	found := s.signer(ca)
 	if found == nil {
 		found = &signer{name: ca.RawSubject}
 		key := string(ca.RawSubjectPublicKeyInfo)
 		s.byKey[key] = append(s.byKey[key], found)
 	}
-	found.lists = append(found.lists, source.List)
-	return nil
+	return found
 }
 
 // signer returns the signer with the name and the key of a CA, or nil.
@@ -131,8 +139,9 @@ func (s *Set) signer(ca *x509.Certificate) *signer {
 }
 
 // Status says whether cert, issued by issuer, is revoked. The caller has verified
-// that issuer signed cert. The issuer is matched by name and key, so that a
-// list signed with a CA's new key says nothing of what its old key issued.
+// that issuer signed cert. The issuer is matched by name and key. A list signed
+// with a CA's new key vouches for nothing that its old key issued, but
+// revokes it if the CAs given to NewSet show that both keys belong together.
 // Lists whose scope leaves cert out (RFC 5280, 5.2.5: only CA certificates, or
 // only others) do not count. Status takes no lock and allocates nothing; a nil
 // Set answers Unknown.
@@ -156,6 +165,11 @@ func (s *Set) Status(cert, issuer *x509.Certificate) Result {
 		}
 		if result.List == nil || fresher(list.nextUpdate, result.FreshUntil) {
 			result = Result{Status: Good, List: list, FreshUntil: list.nextUpdate}
+		}
+	}
+	if len(found.renewed) > 0 {
+		if elsewhere, ok := found.revokedElsewhere(cert, serial); ok {
+			return elsewhere
 		}
 	}
 	return result

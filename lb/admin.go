@@ -69,6 +69,8 @@ func (b *LoadBalancer) adminHandler(cfg config.Admin) http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	mux.HandleFunc("GET /readyz", b.serveReady)
+	mux.Handle("GET /refusals", byAddress(cfg, b.serveRefusals))
+	mux.Handle("GET /refusals/{id}", byAddress(cfg, b.serveRefusal))
 	if cfg.Profiling {
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	}

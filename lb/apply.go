@@ -55,10 +55,11 @@ func (rt *runtime) applyStores(p *plan) {
 			running = &runningStore{store: planned.store}
 			rt.stores[name] = running
 		}
-		if running.digest != planned.digest {
+		running.policy = planned.policy
+		if rules := planned.rules.Digest(); running.digest != planned.digest || running.rules != rules {
 			rt.warnOfOlderLists(name, running.store.Revocations(), planned.set)
-			running.store.Publish(planned.bundle, planned.set, planned.version)
-			running.digest = planned.digest
+			planned.publishTo(running.store)
+			running.digest, running.rules = planned.digest, rules
 			rt.logger.Info("trust store in force", "trust_store", name, "version", planned.version,
 				"certificates", len(planned.bundle.Certificates), "revoked", planned.set.Entries())
 		}

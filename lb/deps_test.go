@@ -28,6 +28,7 @@ var mayImport = map[string][]string{
 	"internal/labca":   {"internal/durable"},
 	"internal/logfile": {},
 	"internal/pki":     {},
+	"internal/vectors": {},
 	"internal/yield":   {},
 
 	"crl":         {"internal/dn", "internal/fault", "internal/yield"},
@@ -39,10 +40,11 @@ var mayImport = map[string][]string{
 	},
 
 	"lb/config": {"internal/fault"},
+	"lb/seen":   {"trust", "internal/durable", "internal/yield"},
 	"lb/source": {"internal/durable"},
 	"lb/state":  {"lb/config", "internal/fault"},
 	"lb": {
-		"lb/config", "lb/source", "lb/state", "listener", "targetgroup", "trust", "crl",
+		"lb/config", "lb/seen", "lb/source", "lb/state", "listener", "targetgroup", "trust", "crl",
 		"internal/dn", "internal/durable", "internal/fault", "internal/logfile", "internal/yield",
 	},
 

@@ -1,9 +1,7 @@
 package lb
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -11,33 +9,6 @@ import (
 	"github.com/postern-lb/postern/lb/config"
 	"github.com/postern-lb/postern/trust"
 )
-
-// Check reads the config at path and everything it names as New would, without
-// opening anything. The error is a config.Errors that holds every fault.
-func Check(path string) ([]Warning, error) {
-	file, err := config.Load(path)
-	if err != nil {
-		return nil, err
-	}
-	b, err := newLoadBalancer(Options{ConfigPath: path, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return nil, err
-	}
-	b.checking = true
-	removeCopies, err := b.sources.useTemporary(file)
-	if err != nil {
-		return nil, err
-	}
-	defer removeCopies()
-	b.sources.refresh(context.Background(), file, true)
-	defer b.material.certificates.stop()
-	p, err := b.plan(file)
-	if err != nil {
-		return nil, err
-	}
-	p.discard(b.runtime)
-	return p.warnings, nil
-}
 
 // ExplainOptions is a client certificate chain and the files to judge it by.
 type ExplainOptions struct {
@@ -47,6 +18,8 @@ type ExplainOptions struct {
 	At           time.Time
 	MaxDepth     int // 0: trust.DefaultMaxDepth
 	IgnoreExpiry bool
+	// RevocationPolicy is as in a trust store of the config.
+	RevocationPolicy config.RevocationPolicy
 }
 
 // A Decision is what verify mode says about a chain. Its JSON form is a contract:
@@ -77,13 +50,14 @@ func Explain(o ExplainOptions) (*Decision, error) {
 	}
 	m, r := newMaterial(nil), newReading()
 	m.now = func() time.Time { return o.At }
-	files := config.TrustStore{CACertificatesBundle: config.FileSource(o.Bundle)}
-	for _, name := range o.Revocations {
-		files.Revocations = append(files.Revocations, config.FileSource(name))
-	}
+	files := config.TrustStore{CACertificatesBundle: config.FileSource(o.Bundle), Revocations: fileSources(o.Revocations)}
 	material := m.store(files, "", r)
-	if err := r.faults.Err(); err != nil {
+	if len(r.faults) > 0 {
 		return nil, withoutPaths(r.faults)
+	}
+	rules, err := trust.NewRevocationPolicy(revocationConfig(o.RevocationPolicy), material.bundle)
+	if err != nil {
+		return nil, err
 	}
 	data, err := readFile(o.Chain, maxCertificateFile)
 	if err != nil {
@@ -95,7 +69,7 @@ func Explain(o ExplainOptions) (*Decision, error) {
 	}
 	if verdict == nil {
 		store := trust.NewStore(o.Bundle, trust.Options{})
-		store.Publish(material.bundle, material.set, material.version)
+		(&plannedStore{storeMaterial: material, rules: rules}).publishTo(store)
 		verdict = store.Verify(chain, policy, o.At)
 	}
 	return newDecision(verdict, o.At, r.warnings), nil

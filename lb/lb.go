@@ -23,7 +23,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/postern-lb/postern/lb/config"
+	"github.com/postern-lb/postern/lb/seen"
 	"github.com/postern-lb/postern/lb/state"
+	"github.com/postern-lb/postern/listener"
 )
 
 // Options says what a LoadBalancer is made from.
@@ -55,6 +57,9 @@ type LoadBalancer struct {
 	planned         *plan    // what commit compiled, for the reconciler
 	plannedRevision uint64
 
+	seen      *seen.Store
+	seenFile  atomic.Pointer[string] // where seen is written; empty: nowhere
+	refusals  *listener.Refusals
 	runtime   *runtime
 	admin     *adminServer // nil until New has opened it
 	ready     atomic.Bool
@@ -105,7 +110,7 @@ func newLoadBalancer(options Options) (*LoadBalancer, error) {
 	b := &LoadBalancer{
 		path: options.ConfigPath, logger: options.Logger, registry: prometheus.NewRegistry(),
 		state: store, watch: newFileWatch(options.Logger),
-		material: newMaterial(newCertificates()),
+		material: newMaterial(newCertificates()), seen: seen.New(0, 0), refusals: listener.NewRefusals(config.DefaultRefusals),
 	}
 	b.sources = newSources(options.Logger)
 	b.material.sources = b.sources
@@ -131,6 +136,8 @@ func (b *LoadBalancer) Run(ctx context.Context) error {
 	tasks.Go(func() { b.closeExpired(ctx) })
 	b.sources.report = func(why string) { b.reloadAndLog(ctx, why) }
 	tasks.Go(func() { b.sources.run(ctx) })
+	tasks.Go(func() { b.warnOfOutlook(ctx) })
+	tasks.Go(func() { b.saveSeen(ctx) })
 	adminDone := make(chan struct{})
 	go func() { defer close(adminDone); b.admin.run(background) }()
 
@@ -144,6 +151,7 @@ func (b *LoadBalancer) Run(ctx context.Context) error {
 	b.logger.Info("serving", "config", b.path, "listeners", b.runtime.addresses(), "admin", b.AdminAddress())
 	err := b.runtime.run(ctx, func() { b.ready.Store(false); cancel() })
 	tasks.Wait()
+	b.saveSeenNow()
 	// The admin side outlives the listeners, so that a drain can be watched.
 	stopBackground()
 	<-adminDone
@@ -292,6 +300,8 @@ func (b *LoadBalancer) follow(desired *state.Snapshot) error {
 		}
 	}
 	b.planned = nil
+	b.rememberClients(p.desired)
+	b.refusals.Resize(p.desired.Admin.Refusals)
 	b.runtime.apply(p)
 	b.sources.follow(p.desired, p.reading.copies.used)
 	return nil

@@ -115,3 +115,12 @@ func sourceFiles(src config.Source, extensions []string) []string {
 	}
 	return watchedOf(src.Path, extensions)
 }
+
+// fileSources returns the sources that are files or folders.
+func fileSources(paths []string) []config.Source {
+	var out []config.Source
+	for _, path := range paths {
+		out = append(out, config.FileSource(path))
+	}
+	return out
+}

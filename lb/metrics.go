@@ -32,7 +32,13 @@ func newMetrics(b *LoadBalancer) *metrics {
 		m.reloads.WithLabelValues(outcome) // from 0, so that alerts see the first
 	}
 	b.registry.MustRegister(
-		m.reloads, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		m.reloads, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "postern_seen_clients", Help: "Clients that are remembered because they were let in lately, counted for each listener.",
+		}, func() float64 { return float64(b.seen.Len()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "postern_refusals_kept", Help: "Refused clients that the admin side can tell of.",
+		}, func() float64 { return float64(b.refusals.Len()) }),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		&trustCollector{balancer: b}, &targetCollector{balancer: b}, &sourceCollector{balancer: b},
 	)
 	return m
@@ -65,6 +71,7 @@ func (c *trustCollector) Collect(out chan<- prometheus.Metric) {
 			prometheus.GaugeValue, float64(stats.Entries), name)
 		collectExpiries(out, name, s.Snapshot())
 		collectRevocations(out, name, s.Revocations(), now)
+		collectOutlook(out, name, s.Outlook())
 	}
 }
 
@@ -98,6 +105,23 @@ func collectRevocations(out chan<- prometheus.Metric, name string, set *crl.Set,
 		out <- prometheus.MustNewConstMetric(age, prometheus.GaugeValue, now.Sub(l.ThisUpdate).Seconds(), labels...)
 		if t := l.NextUpdate; !t.IsZero() {
 			out <- prometheus.MustNewConstMetric(next, prometheus.GaugeValue, float64(t.Unix()), labels...)
+		}
+	}
+}
+
+// collectOutlook reports on the CAs for which a revocation policy may refuse clients.
+func collectOutlook(out chan<- prometheus.Metric, name string, all []trust.Outlook) {
+	missing := trustMetric("crl_missing", "1 if a CA's clients are refused because there is no revocation list of it.", "authority", "subject_key_id")
+	denies := trustMetric("crl_deny_timestamp_seconds",
+		"When a CA's clients are refused because its revocation list has expired, grace included, in Unix time.", "authority", "subject_key_id")
+	for _, o := range all {
+		value := 0.0
+		if o.Missing {
+			value = 1
+		}
+		out <- prometheus.MustNewConstMetric(missing, prometheus.GaugeValue, value, name, o.Subject, o.SubjectKeyID)
+		if !o.Denies.IsZero() {
+			out <- prometheus.MustNewConstMetric(denies, prometheus.GaugeValue, float64(o.Denies.Unix()), name, o.Subject, o.SubjectKeyID)
 		}
 	}
 }

@@ -35,6 +35,8 @@ type plan struct {
 type plannedStore struct {
 	store *trust.Store // the running one of that name, or a new one
 	*storeMaterial
+	rules  *trust.RevocationPolicy
+	policy config.RevocationPolicy // what rules were made of
 }
 
 type plannedGroup struct {
@@ -147,10 +149,11 @@ func (p *plan) foreignHosts(l config.Listener) []string {
 func (p *plan) planStores(b *LoadBalancer) {
 	for i, ts := range p.desired.TrustStores {
 		m := b.material.store(ts, fault.Index("trust_stores", i), p.reading)
+		rules := p.planRevocationPolicy(ts, m, b.runtime.governs(ts), fault.Index("trust_stores", i)+".revocation_policy", b.material.now())
 		if m == nil {
 			continue
 		}
-		p.stores[ts.Name] = &plannedStore{store: b.runtime.store(ts.Name), storeMaterial: m}
+		p.stores[ts.Name] = &plannedStore{store: b.runtime.store(ts.Name), storeMaterial: m, rules: rules, policy: ts.RevocationPolicy}
 	}
 }
 
@@ -227,7 +230,7 @@ func (p *plan) listenerConfig(b *LoadBalancer, l config.Listener, at string) lis
 		Responses: responseHeaders(l.Attributes), PreserveHostHeader: p.desired.LoadBalancer.PreserveHostHeader,
 		ForeignHosts:  p.foreignHosts(l),
 		ConnectionLog: p.logs.connection.sink(), AccessLog: p.logs.access.sink(),
-		Metrics: b.runtime.meter(l.Name),
+		Metrics: b.runtime.meter(l.Name), Refusals: b.refusals,
 	}
 	// A store with faults, which are noted, stands in for itself: the plan is refused.
 	store := trust.NewStore(l.MutualAuthentication.TrustStore, trust.Options{})
@@ -240,6 +243,9 @@ func (p *plan) listenerConfig(b *LoadBalancer, l config.Listener, at string) lis
 	}
 	cfg.MutualAuthentication = mutualAuthentication(l.MutualAuthentication, store, &faults)
 	cfg.MutualAuthentication.AdvertisedCAs = advertised
+	if cfg.MutualAuthentication.Mode == listener.ModeVerify && p.desired.SeenClients.Limit > 0 {
+		cfg.MutualAuthentication.Seen = b.seen.Recorder(l.Name, store.Name(), cfg.MutualAuthentication.Trust)
+	}
 	p.reading.faults.AddUnder(at+".mutual_authentication", faults.Err())
 	return cfg
 }

@@ -44,7 +44,9 @@ type runtime struct {
 
 type runningStore struct {
 	store  *trust.Store
-	digest [32]byte
+	digest [32]byte // of the files
+	rules  [32]byte // digest of the revocation policy
+	policy config.RevocationPolicy
 }
 
 type runningGroup struct {

@@ -51,20 +51,32 @@ func mutualAuthentication(m config.MutualAuthentication, store *trust.Store, fau
 		Store:               store,
 		OnRefusal:           listener.Refusal(m.OnRefusal),
 		NoSessionResumption: m.SessionResumption == config.Off,
+		Optional:            m.Optional, AllowInvalid: m.AllowInvalid,
 	}
 	if out.Mode != listener.ModeVerify {
 		return out
 	}
 	out.Trust = &trust.Policy{MaxDepth: m.MaxChainDepth, IgnoreExpiry: m.IgnoreClientCertificateExpiry}
 	for i, f := range m.IdentityFilters {
-		filter, err := trust.NewFilter(trust.FilterConfig{
-			SubjectCN: f.SubjectCN, SubjectOU: f.SubjectOU, SANDNS: f.SANDNS, SANURI: f.SANURI,
-		})
-		faults.AddUnder(fault.Index("identity_filters", i), err)
+		cfg := certificateMatch(f.Match)
+		cfg.Deny = f.Effect == config.FilterDeny
+		filter, err := trust.NewFilter(cfg)
+		if err != nil { // the plan is refused: nothing is ever decided without this filter
+			faults.AddUnder(fault.Index("identity_filters", i), err)
+			continue
+		}
 		out.Trust.Filters = append(out.Trust.Filters, filter)
 	}
-	faults.AddUnder("", out.Trust.Check())
 	return out
+}
+
+func certificateMatch(m config.CertificateMatch) trust.FilterConfig {
+	return trust.FilterConfig{
+		SubjectCN: m.SubjectCN, SubjectOU: m.SubjectOU, SubjectO: m.SubjectO,
+		SANDNS: m.SANDNS, SANURI: m.SANURI, SANEmail: m.SANEmail, SANIP: m.SANIP,
+		SPIFFEID: m.SPIFFEID, SPIFFETrustDomain: m.SPIFFETrustDomain,
+		Issuer: m.Issuer, Serial: m.Serial, SHA256: m.SHA256, SPKISHA256: m.SPKISHA256,
+	}
 }
 
 func proxyProtocol(p config.ProxyProtocol) *listener.ProxyProtocolConfig {
@@ -120,6 +132,9 @@ func condition(c config.Condition) listener.ConditionConfig {
 	}
 	if s := c.SourceIP; s != nil {
 		out.SourceIP = &listener.ValuesConfig{Values: s.Values}
+	}
+	if m := c.ClientCertificate; m != nil {
+		out.ClientCertificate = &listener.ClientCertificateConfig{Presented: m.Presented, Verified: m.Verified, Match: certificateMatch(m.Match)}
 	}
 	return out
 }

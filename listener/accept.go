@@ -98,7 +98,7 @@ func (l *Listener) serve(c *conn, nc net.Conn) bool {
 	// What changed while the handshake ran has not seen this connection.
 	if p := l.policy.Load(); p != c.policy || c.basis != p.mtls.basis() {
 		if v := p.recheck(c, new(again)); v != nil {
-			l.condemn(c, string(v.Reason), v.Detail)
+			l.condemn(c, v)
 		}
 		l.live.lookAt(c.expires.Load())
 	}
@@ -138,7 +138,7 @@ func (l *Listener) handshake(c *conn) bool {
 	if !c.handshake() {
 		return false
 	}
-	if !c.refused() {
+	if c.believed() {
 		l.admission.known.note(c.client.Addr(), time.Now())
 	}
 	return true
@@ -162,8 +162,11 @@ func (c *conn) handshake() bool {
 	c.quiet = false
 	c.Conn.SetDeadline(time.Time{})
 	reason := trust.Reason("")
-	if c.refused() {
+	if !c.believed() && !(c.tolerated() && !c.hasCertificate()) {
 		reason = c.verdict.Reason
+	}
+	if m.Seen != nil && c.verdict != nil && c.verdict.Accepted {
+		m.Seen.Accepted(c.verdict, c.presented, c.policy.now())
 	}
 	c.log(reason, nil)
 	return true

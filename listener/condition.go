@@ -26,6 +26,8 @@ type ConditionConfig struct {
 	QueryString *QueryStringConfig
 	// SourceIP holds if the TCP peer is in one of the ranges, in CIDR notation.
 	SourceIP *ValuesConfig
+	// ClientCertificate looks at the certificate of the client.
+	ClientCertificate *ClientCertificateConfig
 }
 
 // A PatternConfig holds either Values, in which '*' stands for any number of
@@ -71,6 +73,8 @@ type conditionSet struct {
 	path    *matcher
 	headers []headerCondition
 	queries []queryCondition
+
+	certificate *certificateCondition
 }
 
 type headerCondition struct {
@@ -80,7 +84,7 @@ type headerCondition struct {
 
 // matches reports whether every condition holds. The cheap ones go first.
 func (c *conditionSet) matches(s *subject) bool {
-	return c.matchMethod(s) && c.matchSource(s) &&
+	return (c.certificate == nil || s.meets(c.certificate)) && c.matchMethod(s) && c.matchSource(s) &&
 		(c.host == nil || s.hostVisible && c.host.match(s.host)) &&
 		(c.path == nil || s.pathVisible && c.path.match(s.path)) &&
 		c.matchHeaders(s) && c.matchQueries(s)
@@ -160,14 +164,14 @@ func compileConditions(faults *fault.List, path string, cfgs []ConditionConfig) 
 func (c *conditionCompiler) add(path string, cfg *ConditionConfig) {
 	kinds := 0
 	for _, set := range []bool{cfg.HostHeader != nil, cfg.PathPattern != nil, cfg.HTTPHeader != nil,
-		cfg.HTTPRequestMethod != nil, cfg.QueryString != nil, cfg.SourceIP != nil} {
+		cfg.HTTPRequestMethod != nil, cfg.QueryString != nil, cfg.SourceIP != nil, cfg.ClientCertificate != nil} {
 		if set {
 			kinds++
 		}
 	}
 	if kinds != 1 {
 		c.faults.Add(path, "names %d kinds of condition: give exactly one of host_header, path_pattern, "+
-			"http_header, http_request_method, query_string, source_ip", kinds)
+			"http_header, http_request_method, query_string, source_ip, client_certificate", kinds)
 		return
 	}
 	switch {
@@ -187,6 +191,8 @@ func (c *conditionCompiler) add(path string, cfg *ConditionConfig) {
 		c.addQuery(fault.Join(path, "query_string"), cfg.QueryString)
 	case cfg.SourceIP != nil:
 		c.addSources(fault.Join(path, "source_ip"), cfg.SourceIP)
+	case cfg.ClientCertificate != nil:
+		c.addCertificate(fault.Join(path, "client_certificate"), cfg.ClientCertificate)
 	}
 }
 

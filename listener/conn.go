@@ -46,7 +46,7 @@ type conn struct {
 	flightSent bool
 	firstAuth  time.Time // when the client last proved that it holds its key
 	state      negotiated
-	verdict    *trust.Verdict // verify mode only
+	verdict    *trust.Verdict // of the handshake, verify mode only; see judged
 	chain      string         // passthrough mode only: the certificates, encoded
 	presented  []*x509.Certificate
 	basis      basis // what the verdict rests on
@@ -57,15 +57,18 @@ type conn struct {
 	records recordTracker
 
 	// Safe for all.
-	expires    atomic.Int64 // first end of a certificate in the verified chain, as Unix time; 0 if there is none
+	expires    atomic.Int64 // when the clock ends what the verdict rests on, as Unix time; 0 if it does not
 	requests   atomic.Int64
 	condemned  atomic.Bool                  // no longer trusted, or the process drains
 	active     atomic.Bool                  // a request is in flight
+	forbidden  atomic.Uint32                // how many 403 a refused client got
 	http2      atomic.Pointer[http2.Server] // what serves it, if that is not net/http
 	headers    atomic.Pointer[connHeaders]
-	registered bool  // guarded by live.mu
-	next, prev *conn // in the list of peer; guarded by live.mu
-	peer       *peer // guarded by live.mu; it stays as it is once c is served
+	revised    atomic.Pointer[trust.Verdict]     // a refusal that came later
+	answer     atomic.Pointer[certificateAnswer] // to the rules of the last request
+	registered bool                              // guarded by live.mu
+	next, prev *conn                             // in the list of peer; guarded by live.mu
+	peer       *peer                             // guarded by live.mu; it stays as it is once c is served
 }
 
 // negotiated is what is kept of a tls.ConnectionState, which is ten times as large

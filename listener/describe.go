@@ -28,6 +28,9 @@ func (c *conn) log(reason trust.Reason, err error) {
 	if c.policy.tlsBase != nil {
 		outcome, why := c.handshakeOutcome(reason, err)
 		p.metrics.HandshakeDone(outcome, why, c.state.DidResume, elapsed)
+		if outcome == HandshakeRefused {
+			c.keepRefusal(reason, c.detail(err))
+		}
 	}
 	if p.connLog == nil {
 		return
@@ -42,12 +45,24 @@ func (c *conn) log(reason trust.Reason, err error) {
 	} else if reason != "" {
 		e.VerifyStatus = status
 	}
-	if refused, ok := errors.AsType[*refusedError](err); ok {
-		e.Detail = refused.verdict.Detail
-	} else if err != nil {
-		e.Detail = err.Error()
+	if err != nil {
+		e.Detail = c.detail(err)
 	}
 	p.connLog.write(&e)
+}
+
+// detail is a sentence about how a handshake ended, for operators.
+func (c *conn) detail(err error) string {
+	if refused, ok := errors.AsType[*refusedError](err); ok {
+		return refused.verdict.Detail
+	}
+	if err != nil {
+		return err.Error()
+	}
+	if c.verdict != nil {
+		return c.verdict.Detail
+	}
+	return ""
 }
 
 func (c *conn) describeTLS(e *ConnEntry, status string, established bool, elapsed time.Duration) {
@@ -55,6 +70,9 @@ func (c *conn) describeTLS(e *ConnEntry, status string, established bool, elapse
 	e.VerifyStatus, e.Resumed = status, c.state.DidResume
 	if established {
 		e.HandshakeLatency = elapsed
+	}
+	if established && c.tolerated() && !c.hasCertificate() {
+		e.VerifyStatus = "" // there was nothing to verify
 	}
 	if c.verdict != nil {
 		e.Detail, e.MemoHit = c.verdict.Detail, c.verdict.MemoHit
@@ -81,6 +99,8 @@ func (c *conn) handshakeOutcome(reason trust.Reason, err error) (outcome, why st
 	switch {
 	case reason == "":
 		return HandshakeAccepted, ""
+	case err == nil && c.tolerated():
+		return HandshakeTolerated, string(reason)
 	case c.verdict != nil && reason == trust.UnmappedConnectionError && len(c.presented) == 0:
 		return HandshakeRefused, refusedMissing
 	case c.verdict != nil || reason != trust.UnmappedConnectionError:

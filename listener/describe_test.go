@@ -17,7 +17,7 @@ func TestHandshakeOutcomeOfARefusal(t *testing.T) {
 		{missing, missing.Reason, HandshakeRefused, "ClientCertMissing"},
 		{&trust.Verdict{Reason: trust.ClientCertExpired}, trust.ClientCertExpired, HandshakeRefused, "ClientCertExpired"},
 	} {
-		c := &conn{verdict: tt.verdict}
+		c := &conn{verdict: tt.verdict, policy: &Policy{}}
 		if outcome, why := c.handshakeOutcome(tt.reason, nil); outcome != tt.outcome || why != tt.why {
 			t.Errorf("reason %q: counted as %s, %s, want %s, %s", tt.reason, outcome, why, tt.outcome, tt.why)
 		}

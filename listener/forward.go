@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/postern-lb/postern/targetgroup"
+	"github.com/postern-lb/postern/trust"
 )
 
 // A lender is a backend that works in room that is lent to it, as [targetgroup.Group]
@@ -115,29 +116,31 @@ func newTraceRandom() (b [12]byte) {
 // A connHeaders is what the targets are told about a connection, as one header
 // policy has it.
 type connHeaders struct {
-	policy *HeaderPolicy
-	set    *ConnectionHeaders
+	policy  *HeaderPolicy
+	verdict *trust.Verdict
+	set     *ConnectionHeaders
 }
 
 // connectionHeaders returns the managed headers of the connection, prepared once
-// and again after a reload that changes their names.
+// and again after a reload that changes their names or when the verdict has changed.
 func (x *exchange) connectionHeaders() *ConnectionHeaders {
-	if h := x.c.headers.Load(); h != nil && h.policy == x.p.headers {
+	if h := x.c.headers.Load(); h != nil && h.policy == x.p.headers && h.verdict == x.verdict {
 		return h.set
 	}
-	h := &connHeaders{x.p.headers, x.p.headers.Connection(x.c.info())}
+	h := &connHeaders{x.p.headers, x.verdict, x.p.headers.Connection(x.c.info(x.verdict))}
 	x.c.headers.Store(h)
 	return h.set
 }
 
-// info is what is known of a connection, for the headers.
-func (c *conn) info() ConnectionInfo {
+// info is what is known of a connection, for the headers: no identity without an
+// acceptance.
+func (c *conn) info(verdict *trust.Verdict) ConnectionInfo {
 	info := ConnectionInfo{Client: c.client, Protocol: c.policy.protocol, Port: uint16(c.port()), Chain: c.chain}
 	if c.tc != nil {
 		info.TLSVersion, info.CipherSuite = TLSVersionName(c.state.Version), CipherName(c.state.CipherSuite)
 	}
-	if c.verdict != nil && c.verdict.Accepted {
-		id := c.verdict.Identity
+	if verdict != nil && verdict.Accepted {
+		id := verdict.Identity
 		info.Verified = &ClientCert{
 			Serial: id.Serial, Issuer: id.Issuer, Subject: id.Subject, Validity: id.Validity, Leaf: id.Leaf,
 		}

@@ -1,8 +1,6 @@
 package listener
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	mathrand "math/rand/v2"
 	"net/http"
 	"runtime/debug"
@@ -10,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postern-lb/postern/targetgroup"
+	"github.com/postern-lb/postern/trust"
 )
 
 // An exchange is one request and its answer. It belongs to the goroutine that
@@ -27,8 +26,10 @@ type exchange struct {
 	out    http.Request // to the target
 	body   *requestBody // nil unless forwarded with a body
 	failed *targetgroup.Error
-	action ActionKind
-	rules  int // evaluated
+	// verdict is what is thought of the client, the same from end to end.
+	verdict *trust.Verdict
+	action  ActionKind
+	rules   int // evaluated
 
 	informed    func(int, http.Header) error // inform
 	informing   sync.Mutex
@@ -54,7 +55,7 @@ func (x *exchange) recycle() {
 		return
 	}
 	pool := &x.l.exchanges
-	x.l, x.c, x.p, x.r = nil, nil, nil, nil
+	x.l, x.c, x.p, x.r, x.verdict = nil, nil, nil, nil, nil
 	x.w, x.out = recorder{}, http.Request{}
 	x.failed, x.action, x.rules = nil, ActionOther, 0
 	x.informedAll, x.traceID = false, [1]string{}
@@ -75,6 +76,7 @@ func (l *Listener) beginExchange(w http.ResponseWriter, r *http.Request) *exchan
 	}
 	x := l.newExchange()
 	x.l, x.c, x.p, x.r, x.began = l, c, l.policy.Load(), r, time.Now()
+	x.verdict = c.judged()
 	x.w.begin(x, w)
 	x.describe()
 	return x
@@ -82,7 +84,7 @@ func (l *Listener) beginExchange(w http.ResponseWriter, r *http.Request) *exchan
 
 // serve refuses, or cleans the request and does what the rules say.
 func (x *exchange) serve() {
-	if x.c.refused() {
+	if x.refused() {
 		x.forbid()
 		return
 	}
@@ -103,7 +105,7 @@ func (x *exchange) serve() {
 	restoreUpgrade(x.r.Header, upgrade)
 	x.entry.TraceID = SetTraceID(x.r.Header, x.began, newTraceRandom())
 
-	rule := x.p.rules.Match(x.r, x.c.client.Addr())
+	rule := x.p.rules.match(x.r, x.c.client.Addr(), x.certificateBits())
 	x.entry.MatchedRule = rule.Priority
 	x.rules = x.p.rules.Len()
 	switch a := &rule.Action; {
@@ -117,6 +119,11 @@ func (x *exchange) serve() {
 		x.entry.ActionsExecuted, x.action = "forward", ActionForward
 		x.forward(a.Forward.Pick(mathrand.Uint64))
 	}
+}
+
+// refused reports whether the answer is 403 whatever is asked for.
+func (x *exchange) refused() bool {
+	return x.verdict != nil && !x.verdict.Accepted && !x.p.mtls.tolerates(x.verdict, x.c.hasCertificate())
 }
 
 // misdirected reports whether the request is for a host that belongs to the mutual
@@ -133,11 +140,11 @@ func (x *exchange) misdirected() bool {
 // forbid is API Gateway's answer to a client whose certificate is refused. The
 // reason stays in the log, under the id that the client is told.
 func (x *exchange) forbid() {
-	x.entry.RefusalID = newRefusalID()
-	x.entry.ErrorReason = string(x.c.verdict.Reason)
+	x.entry.RefusalID = x.c.newRefusalID()
+	x.entry.ErrorReason = string(x.verdict.Reason)
 	if ok, missed := x.l.lines.take(x.began); ok {
 		x.l.logger.Info("request refused", "listener", x.p.name, "id", x.entry.RefusalID, "conn_trace_id", x.c.traceID,
-			"reason", x.entry.ErrorReason, "detail", x.c.verdict.Detail, "not_shown_before", missed)
+			"reason", x.entry.ErrorReason, "detail", x.verdict.Detail, "not_shown_before", missed)
 	}
 	WriteForbidden(&x.w, x.r, x.entry.RefusalID, x.p.responses)
 }
@@ -197,11 +204,4 @@ func (x *exchange) end() {
 	x.p.accessLog.write(&x.entry)
 	x.count()
 	x.recycle()
-}
-
-// newRefusalID is what a refused client may quote when it asks why.
-func newRefusalID() string {
-	var id [16]byte
-	rand.Read(id[:])
-	return hex.EncodeToString(id[:])
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/postern-lb/postern/internal/engine"
 	"github.com/postern-lb/postern/internal/yield"
+	"github.com/postern-lb/postern/trust"
 )
 
 // recheckGrace is how long a request in flight may go on after its client's
@@ -193,7 +194,8 @@ func (l *Listener) Recheck() int {
 }
 
 // CloseExpired is Recheck for those connections only for which something has ended by
-// now: a certificate in their chain. While nothing has, it looks at none of them.
+// now: a certificate in their chain, or what a revocation list is good for under the
+// revocation policy. While nothing has, it looks at none of them.
 func (l *Listener) CloseExpired(now time.Time) int {
 	if first := l.live.ends.Load(); first == 0 || !now.After(time.Unix(first, 0)) {
 		return 0
@@ -231,7 +233,7 @@ func (l *Listener) recheck(concerns func(*conn) bool) int {
 			client, known = c.peer, again{}
 		}
 		if verdict := p.recheck(c, &known); verdict != nil {
-			l.condemn(c, string(verdict.Reason), verdict.Detail)
+			l.condemn(c, verdict)
 			closed++
 			continue
 		}
@@ -241,12 +243,15 @@ func (l *Listener) recheck(concerns func(*conn) bool) int {
 }
 
 // condemn ends a connection that should not go on.
-func (l *Listener) condemn(c *conn, reason, detail string) {
+func (l *Listener) condemn(c *conn, v *trust.Verdict) {
 	if c.condemned.Swap(true) {
 		return
 	}
 	l.logger.Warn("closing a connection whose client certificate is no longer accepted",
-		"listener", l.name, "conn_trace_id", c.traceID, "client", c.client.String(), "reason", reason, "detail", detail)
+		"listener", l.name, "conn_trace_id", c.traceID, "client", c.client.String(), "reason", string(v.Reason), "detail", v.Detail)
+	if v.Reason != "" {
+		l.policy.Load().keepClosed(c, v)
+	}
 	server := c.http2.Load()
 	switch {
 	case server != nil:

@@ -119,7 +119,7 @@ func slowTarget(t *testing.T) (address string, asked chan string, release chan s
 
 // distrust lists the ways in which a client that was let in stops being welcome.
 func distrust(t *testing.T) map[string]func(s *site, f *front) {
-	filter, err := trust.NewFilter(trust.FilterConfig{SubjectCN: "other-*"})
+	filter, err := trust.NewFilter(trust.FilterConfig{SubjectCN: []string{"other-*"}})
 	if err != nil {
 		t.Fatal(err)
 	}

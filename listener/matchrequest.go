@@ -15,6 +15,8 @@ type subject struct {
 	header http.Header
 	client netip.Addr // never IPv4-mapped, no zone
 
+	certificates []uint64 // see certificateAnswer
+
 	// ALB's rules see visible characters only. A part with a control
 	// character in it, or a host that is none, meets no condition.
 	hostVisible, pathVisible, queryVisible bool

@@ -13,6 +13,8 @@ const (
 	HandshakeAccepted = "accepted" // the client is let in
 	HandshakeRefused  = "refused"  // TLS worked, the client certificate did not
 	HandshakeFailed   = "failed"   // there was no TLS session
+	// HandshakeTolerated is a refusal that allow_invalid overrules.
+	HandshakeTolerated = "tolerated"
 )
 
 // Reasons of failed handshakes. Reasons of refusal are the codes of the
@@ -62,7 +64,7 @@ func newHandshakeMetrics() handshakeMetrics {
 	return handshakeMetrics{
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: metricPrefix, Name: "handshakes_total",
-			Help: "TLS handshakes by outcome (accepted, refused, failed) and reason.",
+			Help: "TLS handshakes by outcome (accepted, tolerated, refused, failed) and reason.",
 		}, []string{listenerLabel, "outcome", "reason"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: metricPrefix, Name: "handshake_duration_seconds",
@@ -86,11 +88,12 @@ func (m *handshakeMetrics) forget(gone prometheus.Labels) {
 // listenerHandshakes are the children for one listener. The maps are never
 // changed after they are made.
 type listenerHandshakes struct {
-	accepted prometheus.Counter
-	refused  map[string]prometheus.Counter
-	failed   map[string]prometheus.Counter
-	duration prometheus.Observer
-	resumed  prometheus.Counter
+	accepted  prometheus.Counter
+	tolerated map[string]prometheus.Counter
+	refused   map[string]prometheus.Counter
+	failed    map[string]prometheus.Counter
+	duration  prometheus.Observer
+	resumed   prometheus.Counter
 }
 
 func (m *handshakeMetrics) listener(name string) listenerHandshakes {
@@ -104,21 +107,22 @@ func (m *handshakeMetrics) listener(name string) listenerHandshakes {
 		return children
 	}
 	return listenerHandshakes{
-		accepted: m.total.WithLabelValues(name, HandshakeAccepted, ""),
-		refused:  byReason(HandshakeRefused, refusalReasons()),
-		failed:   byReason(HandshakeFailed, failureReasons[:]),
-		duration: m.duration.WithLabelValues(name),
-		resumed:  m.resumed.WithLabelValues(name),
+		accepted:  m.total.WithLabelValues(name, HandshakeAccepted, ""),
+		tolerated: byReason(HandshakeTolerated, refusalReasons()),
+		refused:   byReason(HandshakeRefused, refusalReasons()),
+		failed:    byReason(HandshakeFailed, failureReasons[:]),
+		duration:  m.duration.WithLabelValues(name),
+		resumed:   m.resumed.WithLabelValues(name),
 	}
 }
 
 // HandshakeDone counts the end of a TLS handshake. The outcome is one of
-// HandshakeAccepted, HandshakeRefused and HandshakeFailed, any other counting as
+// HandshakeAccepted, HandshakeTolerated, HandshakeRefused and HandshakeFailed, any other counting as
 // failed. The reason of a refusal is a code of the connection log without
 // "Failed:", that of a failure one of the Failed constants; a reason that is
 // neither counts as "other", and that of an acceptance is ignored. Only accepted
 // handshakes enter the histogram, as in ALB's log field tls_handshake_latency,
-// because the others would measure the client's patience. Both others count as
+// because the others would measure the client's patience. Refusals and failures count as
 // ClientTLSNegotiationErrorCount; whether ALB counts refusals there is not known.
 func (l *ListenerMetrics) HandshakeDone(outcome, reason string, resumed bool, d time.Duration) {
 	if l == nil {
@@ -128,10 +132,15 @@ func (l *ListenerMetrics) HandshakeDone(outcome, reason string, resumed bool, d 
 		l.handshake.accept(resumed, d)
 		return
 	}
-	l.counters[tlsErrors].Inc()
 	children := l.handshake.failed
-	if outcome == HandshakeRefused {
+	switch outcome {
+	case HandshakeTolerated:
+		children = l.handshake.tolerated
+	case HandshakeRefused:
 		children = l.handshake.refused
+	}
+	if outcome != HandshakeTolerated {
+		l.counters[tlsErrors].Inc()
 	}
 	child, ok := children[reason]
 	if !ok {

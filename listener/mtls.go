@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/postern-lb/postern/crl"
 	"github.com/postern-lb/postern/trust"
@@ -47,8 +48,20 @@ type MutualAuthentication struct {
 	// AdvertisedCAs are named in the CertificateRequest; empty: no names are sent.
 	AdvertisedCAs []*x509.Certificate
 	OnRefusal     Refusal // default RefuseReset
+	// Optional also lets in clients that present no certificate; AllowInvalid those
+	// whose certificate is refused, too. Neither has an identity for the targets.
+	Optional, AllowInvalid bool
 	// NoSessionResumption never issues a ticket, as ALB under mutual TLS.
 	NoSessionResumption bool
+	// Seen is told of each client that was accepted by the store; nil: nobody is.
+	Seen ClientRecorder
+}
+
+// A ClientRecorder is told of clients once they have proved that the certificate is
+// theirs. It is called at every connection, so it must not wait, and keeps
+// references to nothing that it was given but certificates of CAs.
+type ClientRecorder interface {
+	Accepted(v *trust.Verdict, presented []*x509.Certificate, now time.Time)
 }
 
 // A basis is what a verdict rests on besides the certificates and the clock. Two
@@ -56,13 +69,14 @@ type MutualAuthentication struct {
 type basis struct {
 	snapshot    *trust.Snapshot
 	revocations *crl.Set
+	rules       *trust.RevocationPolicy
 }
 
 func (m *MutualAuthentication) basis() basis {
 	if m.Store == nil {
 		return basis{}
 	}
-	return basis{m.Store.Snapshot(), m.Store.Revocations()}
+	return basis{m.Store.Snapshot(), m.Store.Revocations(), m.Store.RevocationPolicy()}
 }
 
 // refusedError ends a handshake. Its text goes to the log, never to the client.
@@ -86,11 +100,11 @@ func (c *conn) decide(cs tls.ConnectionState) error {
 	case ModeVerify:
 		c.verdict = m.Store.Verify(cs.PeerCertificates, m.Trust, c.policy.now())
 		if c.verdict.Accepted {
-			c.expires.Store(firstEnd(c.verdict.Chain))
+			c.expires.Store(m.deadline(c.verdict))
 			c.presented = c.shareChain(cs)
 			return nil
 		}
-		if m.OnRefusal == RefuseForbidden {
+		if m.OnRefusal == RefuseForbidden || m.tolerates(c.verdict, c.hasCertificate()) {
 			return nil
 		}
 		c.muted = m.OnRefusal == RefuseReset
@@ -126,16 +140,14 @@ func (c *conn) decidePassthrough(cs tls.ConnectionState) error {
 	return nil
 }
 
-// firstEnd returns when the first certificate of a chain ends, as Unix time; 0 if
-// the chain is empty.
-func firstEnd(chain []*x509.Certificate) int64 {
-	var first int64
-	for _, cert := range chain {
-		if end := cert.NotAfter.Unix(); first == 0 || end < first {
-			first = end
-		}
+// deadline returns when v, an acceptance by the store, must be asked for again, as Unix
+// time: the clock alone ends it then. 0 if it never does.
+func (m *MutualAuthentication) deadline(v *trust.Verdict) int64 {
+	end := m.Store.Deadline(v, m.Trust)
+	if end.IsZero() {
+		return 0
 	}
-	return first
+	return end.Unix()
 }
 
 // again is what was decided anew about one client, for all its connections.
@@ -158,18 +170,20 @@ func (p *Policy) recheck(c *conn, known *again) *trust.Verdict {
 	if p.mtls.Mode != ModeVerify {
 		return nil
 	}
-	if !c.verdict.Accepted {
-		return nil // mode forbidden: it gets nothing but 403 anyway
+	if v := c.judged(); !v.Accepted {
+		return p.recheckRefused(c, v)
 	}
 	verdict := known.decide(p, c)
 	switch {
 	case verdict.Accepted:
-		c.expires.Store(firstEnd(verdict.Chain))
+		c.expires.Store(p.mtls.deadline(verdict))
 		return nil
 	case verdict.Busy:
 		// A flood of strangers must not cost a known client its connection. The look
 		// at expired chains, a second from now, asks again.
 		c.expires.Store(p.now().Unix() - 1)
+		return nil
+	case p.mtls.AllowInvalid && c.revise(verdict):
 		return nil
 	}
 	return verdict
@@ -179,11 +193,6 @@ func (p *Policy) recheck(c *conn, known *again) *trust.Verdict {
 // of its client, if anything, is then not what p promises to the targets.
 func (p *Policy) outdates(c *conn) bool {
 	return p.protocol != c.policy.protocol || p.mtls.Mode != c.policy.mtls.Mode
-}
-
-// refused reports whether the requests of c are to be answered with 403.
-func (c *conn) refused() bool {
-	return c.verdict != nil && !c.verdict.Accepted
 }
 
 // handshakeReasons maps what crypto/tls says of a client certificate that it

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/binary"
+	"strconv"
 	"time"
 
 	"github.com/postern-lb/postern/internal/fault"
@@ -67,6 +68,7 @@ type Config struct {
 	ForeignHosts []string
 
 	ConnectionLog, AccessLog *Log             // nil: not written
+	Refusals                 *Refusals        // nil: none are kept
 	Metrics                  *ListenerMetrics // nil: not counted
 
 	now func() time.Time // tests replace it; nil: time.Now
@@ -98,6 +100,7 @@ type Policy struct {
 	hosts        *PolicySet                     // nil: no host is foreign
 
 	connLog, accessLog *Log
+	refusals           *Refusals
 	metrics            *ListenerMetrics
 	now                func() time.Time
 }
@@ -115,7 +118,7 @@ func Compile(cfg Config, before *Policy) (*Policy, error) {
 		name: cfg.Name, address: cfg.Address, elb: cfg.ELB, protocol: cfg.Protocol,
 		mtls: cfg.MutualAuthentication, timeouts: cfg.Timeouts.withDefaults(),
 		maxConnections: cfg.MaxConnections, preserveHost: cfg.PreserveHostHeader,
-		connLog: cfg.ConnectionLog, accessLog: cfg.AccessLog, metrics: cfg.Metrics, now: cfg.now,
+		connLog: cfg.ConnectionLog, accessLog: cfg.AccessLog, refusals: cfg.Refusals, metrics: cfg.Metrics, now: cfg.now,
 	}
 	if p.now == nil {
 		p.now = time.Now
@@ -173,6 +176,10 @@ func (p *Policy) checkMutualAuthentication(faults *fault.List) {
 		faults.Add("mutual_authentication.on_refusal", "is %q: choose reset, alert or forbidden", m.OnRefusal)
 	case m.Mode == ModeVerify && m.Store == nil:
 		faults.Add("mutual_authentication.trust_store", "is missing: verify mode needs a trust store")
+	case m.Mode != ModeVerify && m.Optional:
+		faults.Add("mutual_authentication.optional", "has no effect in mode %s: set mode to verify, or leave it out", m.Mode)
+	case m.Mode != ModeVerify && m.AllowInvalid:
+		faults.Add("mutual_authentication.allow_invalid", "has no effect in mode %s: set mode to verify, or leave it out", m.Mode)
 	case m.Mode != ModeOff && p.protocol != ProtocolHTTPS:
 		faults.Add("mutual_authentication.mode", "is %q, which needs protocol HTTPS", m.Mode)
 	}
@@ -230,6 +237,7 @@ func (p *Policy) compileRequests(cfg *Config, faults *fault.List) {
 	if p.rules == nil {
 		return
 	}
+	p.rules.checkCertificates(faults, p.mtls.Mode)
 	p.forwards = make(map[string]targetgroup.Backend)
 	for _, name := range p.rules.TargetGroups() {
 		backend := cfg.Backends[name]
@@ -295,7 +303,8 @@ func (p *Policy) policyDigest(cfg *Config) [sha256.Size]byte {
 		}
 	}
 	m := &p.mtls
-	write("postern mutual tls policy 1", p.name, string(m.Mode), string(m.OnRefusal), cfg.SecurityPolicy)
+	write("postern mutual tls policy 2", p.name, string(m.Mode), string(m.OnRefusal), cfg.SecurityPolicy,
+		strconv.FormatBool(m.Optional), strconv.FormatBool(m.AllowInvalid))
 	if m.Mode == ModeVerify {
 		digest := m.Trust.Digest(m.Store.Name())
 		h.Write(digest[:])

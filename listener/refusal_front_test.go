@@ -35,7 +35,7 @@ type stranger struct {
 // list that it puts in force.
 func strangers(t *testing.T, s *site) []stranger {
 	cert := func(e *pki.Entity) *tls.Certificate { c := e.TLS(); return &c }
-	filter, err := trust.NewFilter(trust.FilterConfig{SubjectCN: "nobody-*"})
+	filter, err := trust.NewFilter(trust.FilterConfig{SubjectCN: []string{"nobody-*"}})
 	if err != nil {
 		t.Fatal(err)
 	}

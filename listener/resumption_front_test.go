@@ -113,7 +113,7 @@ func TestResumptionDecidesAgain(t *testing.T) {
 // Whatever was different when the ticket was issued, a full handshake follows and
 // the client must prove again who it is.
 func TestChangesEndSessions(t *testing.T) {
-	filter, err := trust.NewFilter(trust.FilterConfig{SubjectCN: "acme-*"})
+	filter, err := trust.NewFilter(trust.FilterConfig{SubjectCN: []string{"acme-*"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,6 +63,8 @@ type RuleTable struct {
 	rules    []compiledRule // by ascending priority
 	index    ruleIndex
 	fallback Rule
+
+	certificates []*certificateCondition // by index
 }
 
 // compiledRule is a rule with its conditions, sorted by what they look at.
@@ -91,6 +93,7 @@ func CompileRules(rules []RuleConfig, defaults []ActionConfig, protocol Protocol
 		table.rules = append(table.rules, compileRule(&faults, path, &rules[i], protocol))
 	}
 	table.fallback.Action = compileActions(&faults, "default_actions", defaults, protocol)
+	table.numberCertificates(&faults)
 	if err := faults.Err(); err != nil {
 		return nil, err
 	}
@@ -144,12 +147,19 @@ func (t *RuleTable) TargetGroups() []string {
 // Match looks at the method, the Host, the request target and the headers as
 // they stand in r, so what must not influence routing has to be removed before.
 // It reads no body, modifies nothing, and does not allocate unless the path of
-// the request needs normalising (see [NormalizePath]).
+// the request needs normalising (see [NormalizePath]). No client_certificate
+// condition holds, since r knows no connection of a listener.
 func (t *RuleTable) Match(r *http.Request, client netip.Addr) *Rule {
+	return t.match(r, client, nil)
+}
+
+// match is Match for a connection about which the conditions of t were asked.
+func (t *RuleTable) match(r *http.Request, client netip.Addr, certificates []uint64) *Rule {
 	if len(t.rules) == 0 {
 		return &t.fallback
 	}
 	s := newSubject(r, client)
+	s.certificates = certificates
 	best := t.index.first(t.rules, &s)
 	if best == len(t.rules) {
 		return &t.fallback

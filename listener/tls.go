@@ -39,7 +39,7 @@ func (p *Policy) newTLSBase(http2 bool, security *SecurityPolicy) (*tls.Config, 
 // clientAuth never asks crypto/tls to verify: trust.Store does that, in decide.
 func (p *Policy) clientAuth() tls.ClientAuthType {
 	switch m := &p.mtls; {
-	case m.Mode == ModeVerify && m.OnRefusal == RefuseAlert:
+	case m.Mode == ModeVerify && m.OnRefusal == RefuseAlert && !m.Optional && !m.AllowInvalid:
 		// The one alert worth having by name is certificate_required.
 		return tls.RequireAnyClientCert
 	case m.Mode == ModeVerify, m.Mode == ModePassthrough:

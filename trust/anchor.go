@@ -36,21 +36,21 @@ func newAnchors(b *Bundle) *anchors {
 	a := &anchors{
 		byDER: make(map[string]*anchor, len(b.Certificates)), issuers: x509.NewCertPool(), subjects: make(map[string]bool),
 	}
-	bySubject := make(map[string][]*x509.Certificate)
+	byName := make(map[string][]*family)
 	for _, c := range b.Certificates {
 		a.byDER[string(c.Raw)] = &anchor{cert: c}
 		if mayIssue(c) {
 			a.issuers.AddCert(timeless(c))
 			a.subjects[string(c.RawSubject)] = true
-			bySubject[string(c.RawSubject)] = append(bySubject[string(c.RawSubject)], c)
+			byName[string(c.RawSubject)] = join(byName[string(c.RawSubject)], c)
 		}
 	}
-	direct := make(map[*x509.Certificate][]*x509.Certificate, len(b.Certificates))
+	issuers := make(map[*x509.Certificate]*family, len(b.Certificates))
 	for _, c := range b.Certificates {
-		direct[c] = issuersOf(c, bySubject)
+		issuers[c] = issuerOf(c, byName[string(c.RawIssuer)])
 	}
 	for _, c := range b.Certificates {
-		a.byDER[string(c.Raw)].above = climb(c, direct)
+		a.byDER[string(c.Raw)].above = climb(c, issuers)
 	}
 	return a
 }
@@ -58,36 +58,70 @@ func newAnchors(b *Bundle) *anchors {
 // find returns the anchor that equals c byte for byte, or nil.
 func (a *anchors) find(c *x509.Certificate) *anchor { return a.byDER[string(c.Raw)] }
 
-// issuersOf returns the certificates that signed c, itself excluded. Those
-// whose key identifier fits are tried first, and not more than a few.
-func issuersOf(c *x509.Certificate, bySubject map[string][]*x509.Certificate) []*x509.Certificate {
-	var found []*x509.Certificate
+// A family is the certificates of one CA: one name and one key. Revocation lists
+// are found by these, so that it does not matter which of them is asked for.
+type family []*x509.Certificate
+
+func (f family) key() []byte { return f[0].RawSubjectPublicKeyInfo }
+
+// other returns a member that is not c, or nil.
+func (f *family) other(c *x509.Certificate) *x509.Certificate {
+	for _, member := range *f {
+		if member != c {
+			return member
+		}
+	}
+	return nil
+}
+
+// join adds a CA to the families of its name.
+func join(families []*family, ca *x509.Certificate) []*family {
+	for _, f := range families {
+		if bytes.Equal(f.key(), ca.RawSubjectPublicKeyInfo) {
+			*f = append(*f, ca)
+			return families
+		}
+	}
+	return append(families, &family{ca})
+}
+
+// issuerOf returns the family, of those with the name of its issuer, that signed c;
+// nil if none did, or if it has no other member. Those whose key identifier fits
+// are tried first, and not more than a few.
+func issuerOf(c *x509.Certificate, namesakes []*family) *family {
 	tries := 0
 	for _, wantKeyID := range []bool{true, false} {
-		for _, ca := range bySubject[string(c.RawIssuer)] {
-			fits := bytes.Equal(c.AuthorityKeyId, ca.SubjectKeyId)
-			if fits != wantKeyID || ca == c || tries == maxIssuerTries {
+		for _, f := range namesakes {
+			if fits := bytes.Equal(c.AuthorityKeyId, (*f)[0].SubjectKeyId); fits != wantKeyID || tries == maxIssuerTries || f.other(c) == nil {
 				continue
 			}
 			tries++
-			if c.CheckSignatureFrom(ca) == nil {
-				found = append(found, ca)
+			if c.CheckSignatureFrom((*f)[0]) == nil {
+				return f
 			}
 		}
 	}
-	return found
+	return nil
 }
 
-// climb collects the links above c. Cross-signatures may make circles.
-func climb(c *x509.Certificate, direct map[*x509.Certificate][]*x509.Certificate) []link {
+// climb collects the links above c: no more than there are certificates in the
+// bundle. Cross-signatures may make circles.
+func climb(c *x509.Certificate, issuers map[*x509.Certificate]*family) []link {
 	var links []link
-	seen := map[*x509.Certificate]bool{c: true}
+	seen := make(map[*family]bool)
 	for queue := []*x509.Certificate{c}; len(queue) > 0; queue = queue[1:] {
-		for _, issuer := range direct[queue[0]] {
-			links = append(links, link{queue[0], issuer})
-			if !seen[issuer] {
-				seen[issuer] = true
-				queue = append(queue, issuer)
+		f := issuers[queue[0]]
+		if f == nil {
+			continue
+		}
+		links = append(links, link{queue[0], f.other(queue[0])})
+		if seen[f] {
+			continue
+		}
+		seen[f] = true
+		for _, member := range *f {
+			if member != c {
+				queue = append(queue, member)
 			}
 		}
 	}

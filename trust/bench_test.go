@@ -19,7 +19,7 @@ func BenchmarkVerify(b *testing.B) {
 	root := pki.NewRoot("root")
 	sub := root.Intermediate("sub")
 	now := time.Now()
-	filters := &trust.Policy{Filters: []trust.Filter{filter(b, trust.FilterConfig{SANURI: "spiffe://partners.example/*"})}}
+	filters := &trust.Policy{Filters: []trust.Filter{filter(b, trust.FilterConfig{SANURI: []string{"spiffe://partners.example/*"}})}}
 	known := sub.Client("c", pki.URI("spiffe://partners.example/acme/1")).Chain()
 	set := lists(b, []*x509.Certificate{root.Cert, sub.Cert}, root.CRL(1), sub.SignCRL(manyRevoked(100_000)))
 
@@ -153,6 +153,34 @@ func BenchmarkReaffirm(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				after.store.Reaffirm(v, chain, nil, now)
+			}
+		})
+	}
+}
+
+// BenchmarkRevocationPolicy is a hit under ALB's policy, under one for the whole
+// store, and where the CA has a rule of its own.
+func BenchmarkRevocationPolicy(b *testing.B) {
+	root := pki.NewRoot("root")
+	chain, now := root.Client("c").Chain(), time.Now()
+	trusted := bundle(b, root.Cert)
+	rule := trust.RevocationRule{Missing: trust.RevocationDeny, Expired: trust.RevocationDeny}
+	for _, of := range []struct {
+		name   string
+		config trust.RevocationConfig
+	}{
+		{"ALB", trust.RevocationConfig{}},
+		{"store", trust.RevocationConfig{RevocationRule: rule}},
+		{"authority", trust.RevocationConfig{Authorities: []trust.RevocationAuthority{{Subject: "CN=root,O=Postern", RevocationRule: rule}}}},
+	} {
+		b.Run("policy="+of.name, func(b *testing.B) {
+			s := trust.NewStore("partners", trust.Options{})
+			s.Replace(trust.Content{Bundle: trusted, Revocations: lists(b, trusted.Certificates, root.CRL(1)), RevocationPolicy: policy(b, of.config, trusted)})
+			b.ReportAllocs()
+			for b.Loop() {
+				if v := s.Verify(chain, nil, now); !v.Accepted {
+					b.Fatal(v.Detail)
+				}
 			}
 		})
 	}

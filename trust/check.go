@@ -49,15 +49,21 @@ func checkSizes(chain []*x509.Certificate) *Verdict {
 // signature is checked. Each rule is applied to the whole chain before the
 // next one, so that the reason does not depend on the order of certificates.
 func checkPresented(chain []*x509.Certificate, store *anchors) *Verdict {
+	return checkPresentedTraced(chain, store, nil)
+}
+
+// checkPresentedTraced is checkPresented, and tells t of each rule.
+func checkPresentedTraced(chain []*x509.Certificate, store *anchors, t *trace) *Verdict {
 	for _, rule := range []struct {
+		step   Step
 		reason Reason
 		check  func(*x509.Certificate) string
 	}{
-		{ClientCertMaxSizeExceeded, tooManyParts},
-		{ClientCertInvalid, badShape},
-		{ClientCertTypeUnsupported, badKeyType},
-		{ClientCertIncompatible, badKeySize},
-		{ClientCertIncompatible, badSignatureAlgorithm},
+		{StepParts, ClientCertMaxSizeExceeded, tooManyParts},
+		{StepForm, ClientCertInvalid, badShape},
+		{StepKeyType, ClientCertTypeUnsupported, badKeyType},
+		{StepKeySize, ClientCertIncompatible, badKeySize},
+		{StepSignature, ClientCertIncompatible, badSignatureAlgorithm},
 	} {
 		for i, c := range chain {
 			// The bundle was checked when it was read, by rules of its own: the
@@ -66,9 +72,10 @@ func checkPresented(chain []*x509.Certificate, store *anchors) *Verdict {
 				continue
 			}
 			if problem := rule.check(c); problem != "" {
-				return refuse(rule.reason, i, "certificate %d of the chain, %s, %s", i, quoteSubject(c), problem)
+				return t.step(rule.step, refuse(rule.reason, i, "certificate %d of the chain, %s, %s", i, quoteSubject(c), problem))
 			}
 		}
+		t.step(rule.step, nil)
 	}
 	return nil
 }
@@ -93,15 +100,30 @@ func tooManyParts(c *x509.Certificate) string {
 	return ""
 }
 
+// alternativeNames counts them, of whatever kind.
 func alternativeNames(c *x509.Certificate) int {
-	return len(c.DNSNames) + len(c.EmailAddresses) + len(c.IPAddresses) + len(c.URIs)
+	return elements(extension(c, oidSubjectAltName))
 }
 
+// nameConstraints counts permitted and excluded names, of whatever kind.
 func nameConstraints(c *x509.Certificate) int {
-	return len(c.PermittedDNSDomains) + len(c.ExcludedDNSDomains) +
-		len(c.PermittedIPRanges) + len(c.ExcludedIPRanges) +
-		len(c.PermittedEmailAddresses) + len(c.ExcludedEmailAddresses) +
-		len(c.PermittedURIDomains) + len(c.ExcludedURIDomains)
+	var both, list cryptobyte.String
+	der := cryptobyte.String(extension(c, oidNameConstraints))
+	n := 0
+	for der.ReadASN1(&both, cbasn1.SEQUENCE); both.ReadAnyASN1Element(&list, nil); {
+		n += elements(list)
+	}
+	return n
+}
+
+// elements counts what stands side by side in a SEQUENCE, or in whatever it is.
+func elements(der cryptobyte.String) int {
+	var inside, skip cryptobyte.String
+	n := 0
+	for der.ReadAnyASN1(&inside, nil); inside.ReadAnyASN1(&skip, nil); {
+		n++
+	}
+	return n
 }
 
 // badShape refuses versions before 3 and what x509 lets pass though it is not

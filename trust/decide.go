@@ -2,6 +2,7 @@ package trust
 
 import (
 	"crypto/x509"
+	"fmt"
 	"time"
 
 	"github.com/postern-lb/postern/crl"
@@ -21,6 +22,7 @@ func (q *question) decide(paths []path) (*path, *Verdict) {
 	var refusal *Verdict
 	furthest := -1
 	for i := range paths {
+		q.trace.begin(&paths[i])
 		v, step := q.judge(&paths[i])
 		if v == nil {
 			return &paths[i], nil
@@ -41,7 +43,7 @@ func (q *question) judge(p *path) (*Verdict, int) {
 		stepNotAfter:   q.notAfter,
 		stepPurpose:    q.purpose,
 	} {
-		if v := check(p); v != nil {
+		if v := q.trace.onPath(step, check(p)); v != nil {
 			return v, step
 		}
 	}
@@ -49,19 +51,35 @@ func (q *question) judge(p *path) (*Verdict, int) {
 }
 
 // revocation asks for every certificate of the path below the anchor, and for
-// the anchor as far as the store itself holds its issuers.
+// the anchor as far as the store itself holds its issuers; see [RevocationPolicy].
 func (q *question) revocation(p *path) *Verdict {
-	bad, result := revoked(q.revocations, p)
-	if bad == nil {
+	if q.unrevoked(p) {
 		return nil
 	}
-	index := position(bad, q.chain)
-	if result.Status != crl.Revoked {
-		return refuse(ClientCertCrlProcessingError, index, "whether %s (serial %s) is revoked could not be found out",
-			quoteSubject(bad), serial(bad.SerialNumber))
+	f := &q.found
+	index := position(f.cert, q.chain)
+	name, number, issuer := quoteSubject(f.cert), serial(f.cert.SerialNumber), quoteSubject(f.issuer)
+	switch f.result.Status {
+	case crl.Revoked:
+		return refuse(ClientCertCrlHit, index, "%s (serial %s) is revoked (%s) by the list of its issuer%s",
+			name, number, f.result.Reason, listText(f.result.List))
+	case crl.Unknown:
+		return refuse(ClientCertCrlProcessingError, index,
+			"whether %s (serial %s) is revoked is not known: no revocation list of its issuer %s covers it, which the revocation policy denies; "+
+				"add that list to revocations, or set missing to allow for this CA", name, number, issuer)
+	case crl.Good:
+		return refuse(ClientCertCrlProcessingError, index,
+			"whether %s (serial %s) is still not revoked is not known: the revocation list of its issuer%s expired at %s%s, which the revocation policy denies; "+
+				"get the current list", name, number, listText(f.result.List), stamp(f.result.FreshUntil), f.rule.graceText(&f.result))
 	}
-	return refuse(ClientCertCrlHit, index, "%s (serial %s) is revoked (%s) by the list of its issuer%s",
-		quoteSubject(bad), serial(bad.SerialNumber), result.Reason, listText(result.List))
+	return refuse(ClientCertCrlProcessingError, index, "whether %s (serial %s) is revoked could not be found out", name, number)
+}
+
+func (r rule) graceText(result *crl.Result) string {
+	if r.grace == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and its grace of %v at %s", r.grace, stamp(r.end(result)))
 }
 
 func listText(list *crl.List) string {
@@ -70,31 +88,6 @@ func listText(list *crl.List) string {
 	}
 	return " " + quote(list.Issuer()) + " of " + stamp(list.ThisUpdate())
 }
-
-// revoked returns the first certificate of the path that is revoked or that
-// could not be looked up, or nil. It does not allocate: a memo hit runs it.
-//
-// An issuer without a list ([crl.Unknown]) revokes nothing. ALB does not say
-// what it does; refusing would mean that the first list added to a store of
-// several CAs shuts out the clients of all others.
-func revoked(set *crl.Set, p *path) (*x509.Certificate, crl.Result) {
-	if set == nil {
-		return nil, crl.Result{}
-	}
-	for i := range len(p.certs) - 1 {
-		if r := lookUp(set, p.certs[i], p.certs[i+1]); !harmless(r) {
-			return p.certs[i], r
-		}
-	}
-	for _, l := range p.anchor.above {
-		if r := lookUp(set, l.cert, l.issuer); !harmless(r) {
-			return l.cert, r
-		}
-	}
-	return nil, crl.Result{}
-}
-
-func harmless(r crl.Result) bool { return r.Status == crl.Good || r.Status == crl.Unknown }
 
 // unanswered is the status of a look-up that went wrong. It is none of crl's,
 // so that whatever is not known to be good is refused.

@@ -36,30 +36,30 @@ func TestFilters(t *testing.T) {
 		want    bool
 	}{
 		{"no filter", nil, nil, true},
-		{"common name", []pki.Option{subject("CN", "acme-1")}, list{{SubjectCN: "acme-*"}}, true},
-		{"common name in other case", []pki.Option{subject("CN", "ACME-1")}, list{{SubjectCN: "acme-*"}}, false},
-		{"common name elsewhere", []pki.Option{subject("O", "acme-1", "OU", "acme-1")}, list{{SubjectCN: "acme-*"}}, false},
-		{"no common name, any is asked for", []pki.Option{subject("O", "x")}, list{{SubjectCN: "*"}}, false},
-		{"second common name", []pki.Option{subject("CN", "evil", "CN", "acme-1")}, list{{SubjectCN: "acme-*"}}, false},
-		{"first common name", []pki.Option{subject("CN", "acme-1", "CN", "evil")}, list{{SubjectCN: "acme-*"}}, false},
-		{"two common names that fit", []pki.Option{subject("CN", "acme-1", "CN", "acme-2")}, list{{SubjectCN: "acme-*"}}, true},
-		{"unit", []pki.Option{subject("CN", "x", "OU", "web", "OU", "sales")}, list{{SubjectOU: "sales"}}, true},
-		{"no such unit", []pki.Option{subject("CN", "sales")}, list{{SubjectOU: "sales"}}, false},
-		{"DNS name", []pki.Option{pki.DNS("a.partners.example")}, list{{SANDNS: "*.partners.example"}}, true},
-		{"DNS name in other case", []pki.Option{pki.DNS("A.Partners.EXAMPLE")}, list{{SANDNS: "*.PARTNERS.example"}}, true},
-		{"one of several DNS names", []pki.Option{pki.DNS("x.example", "a.partners.example")}, list{{SANDNS: "*.partners.example"}}, true},
-		{"common name is no DNS name", []pki.Option{subject("CN", "a.partners.example")}, list{{SANDNS: "*"}}, false},
-		{"email is no DNS name", []pki.Option{email}, list{{SANDNS: "partners.example"}}, false},
-		{"email is no URI", []pki.Option{email}, list{{SANURI: "*partners.example"}}, false},
-		{"IP address is no DNS name", []pki.Option{pki.IP(net.IPv4(10, 0, 0, 1))}, list{{SANDNS: "*"}}, false},
-		{"URI", []pki.Option{pki.URI("spiffe://partners.example/acme/1")}, list{{SANURI: "spiffe://partners.example/*"}}, true},
-		{"URI in other case", []pki.Option{pki.URI("spiffe://partners.example/ACME")}, list{{SANURI: "spiffe://partners.example/acme"}}, false},
-		{"URI of another domain", []pki.Option{pki.URI("spiffe://partners.example.evil/a")}, list{{SANURI: "spiffe://partners.example/*"}}, false},
-		{"URI is no DNS name", []pki.Option{pki.URI("spiffe://a.example")}, list{{SANDNS: "*"}}, false},
-		{"all of one filter", []pki.Option{subject("CN", "acme", "OU", "sales")}, list{{SubjectCN: "acme", SubjectOU: "sales"}}, true},
-		{"one of two in one filter", []pki.Option{subject("CN", "acme", "OU", "web")}, list{{SubjectCN: "acme", SubjectOU: "sales"}}, false},
-		{"one filter of two", []pki.Option{subject("CN", "acme")}, list{{SubjectCN: "other"}, {SubjectCN: "acme"}}, true},
-		{"half of each of two", []pki.Option{subject("CN", "acme", "OU", "web")}, list{{SubjectCN: "acme", SubjectOU: "sales"}, {SubjectCN: "x", SubjectOU: "web"}}, false},
+		{"common name", []pki.Option{subject("CN", "acme-1")}, list{{SubjectCN: []string{"acme-*"}}}, true},
+		{"common name in other case", []pki.Option{subject("CN", "ACME-1")}, list{{SubjectCN: []string{"acme-*"}}}, false},
+		{"common name elsewhere", []pki.Option{subject("O", "acme-1", "OU", "acme-1")}, list{{SubjectCN: []string{"acme-*"}}}, false},
+		{"no common name, any is asked for", []pki.Option{subject("O", "x")}, list{{SubjectCN: []string{"*"}}}, false},
+		{"second common name", []pki.Option{subject("CN", "evil", "CN", "acme-1")}, list{{SubjectCN: []string{"acme-*"}}}, false},
+		{"first common name", []pki.Option{subject("CN", "acme-1", "CN", "evil")}, list{{SubjectCN: []string{"acme-*"}}}, false},
+		{"two common names that fit", []pki.Option{subject("CN", "acme-1", "CN", "acme-2")}, list{{SubjectCN: []string{"acme-*"}}}, true},
+		{"unit", []pki.Option{subject("CN", "x", "OU", "web", "OU", "sales")}, list{{SubjectOU: []string{"sales"}}}, true},
+		{"no such unit", []pki.Option{subject("CN", "sales")}, list{{SubjectOU: []string{"sales"}}}, false},
+		{"DNS name", []pki.Option{pki.DNS("a.partners.example")}, list{{SANDNS: []string{"*.partners.example"}}}, true},
+		{"DNS name in other case", []pki.Option{pki.DNS("A.Partners.EXAMPLE")}, list{{SANDNS: []string{"*.PARTNERS.example"}}}, true},
+		{"one of several DNS names", []pki.Option{pki.DNS("x.example", "a.partners.example")}, list{{SANDNS: []string{"*.partners.example"}}}, true},
+		{"common name is no DNS name", []pki.Option{subject("CN", "a.partners.example")}, list{{SANDNS: []string{"*"}}}, false},
+		{"email is no DNS name", []pki.Option{email}, list{{SANDNS: []string{"partners.example"}}}, false},
+		{"email is no URI", []pki.Option{email}, list{{SANURI: []string{"*partners.example"}}}, false},
+		{"IP address is no DNS name", []pki.Option{pki.IP(net.IPv4(10, 0, 0, 1))}, list{{SANDNS: []string{"*"}}}, false},
+		{"URI", []pki.Option{pki.URI("spiffe://partners.example/acme/1")}, list{{SANURI: []string{"spiffe://partners.example/*"}}}, true},
+		{"URI in other case", []pki.Option{pki.URI("spiffe://partners.example/ACME")}, list{{SANURI: []string{"spiffe://partners.example/acme"}}}, false},
+		{"URI of another domain", []pki.Option{pki.URI("spiffe://partners.example.evil/a")}, list{{SANURI: []string{"spiffe://partners.example/*"}}}, false},
+		{"URI is no DNS name", []pki.Option{pki.URI("spiffe://a.example")}, list{{SANDNS: []string{"*"}}}, false},
+		{"all of one filter", []pki.Option{subject("CN", "acme", "OU", "sales")}, list{{SubjectCN: []string{"acme"}, SubjectOU: []string{"sales"}}}, true},
+		{"one of two in one filter", []pki.Option{subject("CN", "acme", "OU", "web")}, list{{SubjectCN: []string{"acme"}, SubjectOU: []string{"sales"}}}, false},
+		{"one filter of two", []pki.Option{subject("CN", "acme")}, list{{SubjectCN: []string{"other"}}, {SubjectCN: []string{"acme"}}}, true},
+		{"half of each of two", []pki.Option{subject("CN", "acme", "OU", "web")}, list{{SubjectCN: []string{"acme"}, SubjectOU: []string{"sales"}}, {SubjectCN: []string{"x"}, SubjectOU: []string{"web"}}}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := &trust.Policy{}
@@ -69,7 +69,7 @@ func TestFilters(t *testing.T) {
 			if err := p.Check(); err != nil {
 				t.Fatal(err)
 			}
-			v := store(t, root.Cert).Verify(root.Client("c", tt.client...).Chain(), p, time.Now())
+			v := judged(t, store(t, root.Cert), root.Client("c", tt.client...).Chain(), p, time.Now())
 			want := trust.ClientCertRejected
 			if tt.want {
 				want = ""
@@ -88,15 +88,15 @@ func TestURIIsMatchedAsWritten(t *testing.T) {
 	}))
 	s := store(t, root.Cert)
 	for pattern, want := range map[string]trust.Reason{"SPIFFE://*/a%2Fb": "", "spiffe://*": trust.ClientCertRejected} {
-		p := &trust.Policy{Filters: []trust.Filter{filter(t, trust.FilterConfig{SANURI: pattern})}}
-		checkVerdict(t, s.Verify(client.Chain(), p, time.Now()), want, 0)
+		p := &trust.Policy{Filters: []trust.Filter{filter(t, trust.FilterConfig{SANURI: []string{pattern}})}}
+		checkVerdict(t, judged(t, s, client.Chain(), p, time.Now()), want, 0)
 	}
 }
 
 func TestZeroFilterAdmitsNobody(t *testing.T) {
 	root := pki.NewRoot("root")
 	p := &trust.Policy{Filters: []trust.Filter{{}}}
-	checkVerdict(t, store(t, root.Cert).Verify(root.Client("c").Chain(), p, time.Now()), trust.ClientCertRejected, 0)
+	checkVerdict(t, judged(t, store(t, root.Cert), root.Client("c").Chain(), p, time.Now()), trust.ClientCertRejected, 0)
 }
 
 func TestFilterFaults(t *testing.T) {
@@ -104,24 +104,24 @@ func TestFilterFaults(t *testing.T) {
 		config trust.FilterConfig
 		want   string
 	}{
-		{trust.FilterConfig{}, "an identity filter needs at least one of"},
-		{trust.FilterConfig{SubjectCN: strings.Repeat("x", 256)}, "subject_cn: pattern of 256 bytes is longer than 255"},
-		{trust.FilterConfig{SubjectOU: "a\nb"}, "subject_ou: pattern \"a\\nb\" holds a control character"},
-		{trust.FilterConfig{SANURI: "\xff"}, "san_uri: pattern \"\\xff\" holds a control character or is not UTF-8"},
-		{trust.FilterConfig{SANDNS: "bücher.example"}, "san_dns: DNS pattern"},
+		{trust.FilterConfig{}, "an identity filter needs at least one of subject_cn, subject_ou, "},
+		{trust.FilterConfig{SubjectCN: []string{strings.Repeat("x", 256)}}, "subject_cn: pattern of 256 bytes is longer than 255"},
+		{trust.FilterConfig{SubjectOU: []string{"a\nb"}}, "subject_ou: pattern \"a\\nb\" holds a control character"},
+		{trust.FilterConfig{SANURI: []string{"\xff"}}, "san_uri: pattern \"\\xff\" holds a control character or is not UTF-8"},
+		{trust.FilterConfig{SANDNS: []string{"bücher.example"}}, "san_dns: DNS pattern"},
 	} {
 		_, err := trust.NewFilter(tt.config)
 		if err == nil || !strings.HasPrefix(err.Error(), tt.want) || len(fault.All(err)) != 1 {
 			t.Errorf("%+v: %v, want %q", tt.config, err, tt.want)
 		}
 	}
-	if _, err := trust.NewFilter(trust.FilterConfig{SubjectCN: strings.Repeat("x", 255)}); err != nil {
+	if _, err := trust.NewFilter(trust.FilterConfig{SubjectCN: []string{strings.Repeat("x", 255)}}); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestPolicyCheck(t *testing.T) {
-	acme := filter(t, trust.FilterConfig{SubjectCN: "acme"})
+	acme := filter(t, trust.FilterConfig{SubjectCN: []string{"acme"}})
 	for _, tt := range []struct {
 		policy trust.Policy
 		want   string
@@ -155,12 +155,12 @@ func TestPolicyDigest(t *testing.T) {
 		store  string
 	}{
 		{trust.Policy{}, "a"}, {trust.Policy{}, "b"}, {trust.Policy{MaxDepth: 3}, "a"}, {trust.Policy{IgnoreExpiry: true}, "a"},
-		{trust.Policy{Filters: f(trust.FilterConfig{SubjectCN: "x"})}, "a"},
-		{trust.Policy{Filters: f(trust.FilterConfig{SubjectOU: "x"})}, "a"},
-		{trust.Policy{Filters: f(trust.FilterConfig{SANDNS: "x"})}, "a"},
-		{trust.Policy{Filters: f(trust.FilterConfig{SANURI: "x"})}, "a"},
-		{trust.Policy{Filters: f(trust.FilterConfig{SubjectCN: "x", SubjectOU: "y"})}, "a"},
-		{trust.Policy{Filters: append(f(trust.FilterConfig{SubjectCN: "x"}), f(trust.FilterConfig{SubjectOU: "y"})...)}, "a"},
+		{trust.Policy{Filters: f(trust.FilterConfig{SubjectCN: []string{"x"}})}, "a"},
+		{trust.Policy{Filters: f(trust.FilterConfig{SubjectOU: []string{"x"}})}, "a"},
+		{trust.Policy{Filters: f(trust.FilterConfig{SANDNS: []string{"x"}})}, "a"},
+		{trust.Policy{Filters: f(trust.FilterConfig{SANURI: []string{"x"}})}, "a"},
+		{trust.Policy{Filters: f(trust.FilterConfig{SubjectCN: []string{"x"}, SubjectOU: []string{"y"}})}, "a"},
+		{trust.Policy{Filters: append(f(trust.FilterConfig{SubjectCN: []string{"x"}}), f(trust.FilterConfig{SubjectOU: []string{"y"}})...)}, "a"},
 	} {
 		d := tt.policy.Digest(tt.store)
 		if first, ok := seen[d]; ok {

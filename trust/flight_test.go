@@ -34,11 +34,11 @@ func TestConcurrentEqualChainsAreVerifiedOnce(t *testing.T) {
 	root := pki.NewRoot("root")
 	chain, other := root.Client("acme-1").Chain(), root.Client("beta").Chain()
 	b, now := memoBundle(t, root), time.Now()
-	acme, err := NewFilter(FilterConfig{SubjectCN: "acme-*"})
+	acme, err := NewFilter(FilterConfig{SubjectCN: []string{"acme-*"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	beta, err := NewFilter(FilterConfig{SubjectCN: "beta"})
+	beta, err := NewFilter(FilterConfig{SubjectCN: []string{"beta"}})
 	if err != nil {
 		t.Fatal(err)
 	}

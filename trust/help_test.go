@@ -118,7 +118,7 @@ func manyNames(n int) pki.Option {
 }
 
 func onlyAcme(t *testing.T) *trust.Policy {
-	return &trust.Policy{Filters: []trust.Filter{filter(t, trust.FilterConfig{SubjectCN: "acme-*"})}}
+	return &trust.Policy{Filters: []trust.Filter{filter(t, trust.FilterConfig{SubjectCN: []string{"acme-*"}})}}
 }
 
 func checkVerdict(t *testing.T, got *trust.Verdict, want trust.Reason, index int) {

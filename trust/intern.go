@@ -53,7 +53,8 @@ func (t *interned) one(c *x509.Certificate) *x509.Certificate {
 // shared is one presented chain for all the connections that presented it.
 type shared struct {
 	chain atomic.Pointer[[]*x509.Certificate]
-	fixed atomic.Bool // chain came from a session
+	fixed atomic.Bool   // chain came from a session
+	noted atomic.Uint64 // see Verdict.Note
 }
 
 func newShared(chain []*x509.Certificate) *shared {

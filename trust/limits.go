@@ -60,8 +60,15 @@ const (
 const (
 	// MaxFilters is how many identity filters a policy may hold.
 	MaxFilters = 100
-	// MaxPatternBytes is the longest pattern of a filter.
+	// MaxPatternBytes is the longest value of a filter.
 	MaxPatternBytes = 255
+	// MaxFilterPatterns is how many values with wildcards and address ranges the
+	// filters of a policy may hold together: each of them costs time at every
+	// handshake.
+	MaxFilterPatterns = 256
+	// MaxFilterValues is how many other values, such as pins, they may hold. However
+	// many, they cost one look-up a kind.
+	MaxFilterValues = 50_000
 )
 
 // Limits on the memo and on concurrent work.

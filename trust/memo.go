@@ -73,7 +73,7 @@ func newMemo(o Options, c *counters) *memo {
 func newEntry(q *question, p *path, who facts) *entry {
 	e := &entry{presented: q.chain, variant: q.variant, path: *p, facts: who}
 	e.from, e.until = window(p, q.variant)
-	e.first = Verdict{Accepted: true, Index: -1, Chain: p.certs, Identity: NewIdentity(q.chain[0]), Detail: accepted(p)}
+	e.first = Verdict{Accepted: true, Index: -1, Chain: p.certs, Identity: NewIdentity(q.chain[0]), Detail: accepted(p), facts: &e.facts}
 	for _, c := range q.chain {
 		e.cost += len(c.Raw)
 	}

@@ -143,7 +143,7 @@ func TestFiltersAreAskedOnHits(t *testing.T) {
 	s := memoStore(t, Options{}, root)
 	now := time.Now()
 	wantHit(t, s.Verify(client.Chain(), nil, now), false)
-	acme, err := NewFilter(FilterConfig{SubjectCN: "acme-*"})
+	acme, err := NewFilter(FilterConfig{SubjectCN: []string{"acme-*"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,11 +298,15 @@ func TestMemoHitDoesNotAllocate(t *testing.T) {
 	client := sub.Client("acme-1", pki.URI("spiffe://partners.example/acme/1"), pki.DNS("one.acme.example"))
 	s := memoStore(t, Options{}, root)
 	s.SetRevocations(revocations(t, root, root.CRL(1, root.Client("bad"))))
-	f, err := NewFilter(FilterConfig{SubjectCN: "acme-*", SANURI: "spiffe://partners.example/*", SANDNS: "*.ACME.example"})
+	f, err := NewFilter(FilterConfig{SubjectCN: []string{"acme-*"}, SANURI: []string{"spiffe://partners.example/*"}, SANDNS: []string{"*.ACME.example"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Policy{Filters: []Filter{f}}
+	deny, err := NewFilter(FilterConfig{Deny: true, Issuer: []string{"CN=other*"}, Serial: []string{"1"}, SHA256: manyPins(1000)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Policy{Filters: []Filter{f, deny}}
 	now, chain := time.Now(), client.Chain()
 	s.Verify(chain, p, now)
 	wantHit(t, s.Verify(chain, p, now), true)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"errors"
+	"net"
 	"slices"
 	"time"
 
@@ -29,9 +30,8 @@ func (u *untrusted) Error() string { return u.detail }
 // chain as helpers. The error is *untrusted.
 func (a *anchors) search(chain []*x509.Certificate) ([]path, error) {
 	leaf := chain[0]
-	if len(leaf.UnhandledCriticalExtensions) > 0 {
-		return nil, &untrusted{0, "the client certificate has a critical extension that is not understood: " +
-			leaf.UnhandledCriticalExtensions[0].String()}
+	if id := notUnderstood(leaf); id != "" {
+		return nil, &untrusted{0, "the client certificate has a critical extension that is not understood: " + id}
 	}
 	// A certificate of the store needs nobody to vouch for it, and for a pin
 	// nobody could.
@@ -56,16 +56,32 @@ func (a *anchors) search(chain []*x509.Certificate) ([]path, error) {
 	if err != nil {
 		return nil, explain(err, chain)
 	}
+	return a.permitted(found, chain)
+}
+
+// permitted returns those paths that name constraints allow, with the
+// certificates as they were presented.
+func (a *anchors) permitted(found [][]*x509.Certificate, chain []*x509.Certificate) ([]path, error) {
 	paths := make([]path, 0, len(found))
+	var forbidden *untrusted
 	for _, certs := range found {
-		if p, ok := a.original(certs, chain); ok {
-			paths = append(paths, p)
+		p, ok := a.original(certs, chain)
+		if !ok {
+			continue
 		}
+		if c, problem := forbiddenName(p.certs); c != nil {
+			forbidden = &untrusted{position(c, chain), "no path to the trust store is permitted: " + problem}
+			continue
+		}
+		paths = append(paths, p)
 	}
-	if len(paths) == 0 {
-		return nil, &untrusted{0, "the path found does not end in the trust store"}
+	if len(paths) > 0 {
+		return paths, nil
 	}
-	return paths, nil
+	if forbidden != nil {
+		return nil, forbidden
+	}
+	return nil, &untrusted{0, "the path found does not end in the trust store"}
 }
 
 // original puts the certificates that were presented, and that of the store,
@@ -98,14 +114,33 @@ func position(c *x509.Certificate, chain []*x509.Certificate) int {
 	return -1
 }
 
-// timeless returns a copy that is valid at [noTime] whenever c is. ALB checks
-// dates after revocation, and x509 only checks them first of all; so path
-// building leaves them aside and [dates] checks them on the originals.
+// timeless returns a copy for path building, valid at [noTime] whenever c is.
+// ALB checks dates after revocation, and x509 only checks them first of all; so
+// path building leaves them aside and decide checks them on the originals.
+//
+// URIs, and of a CA name constraints that x509 cannot compare, are left to
+// [forbiddenName]. Ranges of addresses are made to begin where they begin:
+// x509 sorts them by an address that may be any of the range, and then misses
+// some exclusions.
 func timeless(c *x509.Certificate) *x509.Certificate {
 	widened := *c
 	widened.NotBefore = noTime()
 	widened.NotAfter = noTime()
+	widened.URIs = nil
+	if c.IsCA {
+		widened.UnhandledCriticalExtensions = slices.DeleteFunc(slices.Clone(c.UnhandledCriticalExtensions), isNameConstraints)
+		widened.PermittedIPRanges = masked(c.PermittedIPRanges)
+		widened.ExcludedIPRanges = masked(c.ExcludedIPRanges)
+	}
 	return &widened
+}
+
+func masked(ranges []*net.IPNet) []*net.IPNet {
+	var out []*net.IPNet
+	for _, r := range ranges {
+		out = append(out, &net.IPNet{IP: r.IP.Mask(r.Mask), Mask: r.Mask})
+	}
+	return out
 }
 
 // noTime is any fixed moment other than the zero Time, which x509 would take
@@ -127,8 +162,8 @@ func explain(err error, chain []*x509.Certificate) error {
 
 // leadsNowhere is about a certificate whose issuer cannot be found.
 func leadsNowhere(c *x509.Certificate, index int) error {
-	if bytes.Equal(c.RawIssuer, c.RawSubject) {
-		return &untrusted{index, quoteSubject(c) + " signed itself and is not in the trust store"}
+	if selfIssued(c) { // be it with this key or an older one
+		return &untrusted{index, quoteSubject(c) + " names itself as its issuer and is not in the trust store"}
 	}
 	return &untrusted{index, quoteSubject(c) + " was issued by " + quote(dn.RFC2253(c.RawIssuer)) +
 		", of which neither the trust store nor the chain has a certificate that fits"}

@@ -19,7 +19,8 @@ type Policy struct {
 	// trust store certificate that has expired are refused all the same. ALB
 	// does not say how far its switch goes; this is the narrow reading.
 	IgnoreExpiry bool
-	// Filters admit a client if any of them does; an empty list admits all.
+	// Filters turn away a client that one of them denies. Of the others, those that
+	// admit, one must match; if there are none, everybody else is admitted.
 	Filters []Filter
 }
 
@@ -36,10 +37,20 @@ func (p *Policy) Check() error {
 	if len(p.Filters) > MaxFilters {
 		faults.Add("identity_filters", "%d filters are more than %d", len(p.Filters), MaxFilters)
 	}
-	for i := range p.Filters {
-		if p.Filters[i].config == (FilterConfig{}) {
+	values, patterns := 0, 0
+	for i, f := range p.Filters {
+		if f.is == nil {
 			faults.Add(fault.Index("identity_filters", i), "the filter is empty and would admit nobody")
+			continue
 		}
+		values += f.is.values
+		patterns += f.is.patterns
+	}
+	if values > MaxFilterValues {
+		faults.Add("identity_filters", "%d values are more than %d", values, MaxFilterValues)
+	}
+	if patterns > MaxFilterPatterns {
+		faults.Add("identity_filters", "%d patterns with wildcards and address ranges are more than %d", patterns, MaxFilterPatterns)
 	}
 	return faults.Err()
 }
@@ -48,14 +59,13 @@ func (p *Policy) Check() error {
 // name of the trust store: depth, expiry and filters. The content of the store
 // is not in it; see [Snapshot.Digest].
 func (p *Policy) Digest(store string) [sha256.Size]byte {
-	b := appendText([]byte("postern policy 1\x00"), store)
+	b := appendText([]byte("postern policy 2\x00"), store)
 	b = binary.BigEndian.AppendUint32(b, uint32(p.depth()))
 	b = append(b, flag(p.ignoresExpiry()))
 	for _, f := range p.filters() {
-		b = appendText(b, f.config.SubjectCN)
-		b = appendText(b, f.config.SubjectOU)
-		b = appendText(b, f.config.SANDNS)
-		b = appendText(b, f.config.SANURI)
+		if f.is != nil {
+			b = append(b, f.is.digest[:]...)
+		}
 	}
 	return sha256.Sum256(b)
 }
@@ -76,15 +86,26 @@ func (p *Policy) filters() []Filter {
 	return p.Filters
 }
 
-// admits reports whether the filters let the client in.
+// admits reports whether the filters let the client in. It does not allocate.
 func (p *Policy) admits(who *facts) bool {
-	filters := p.filters()
-	for i := range filters {
-		if filters[i].admits(who) {
-			return true
+	admitted, _ := p.screen(who)
+	return admitted
+}
+
+// screen is admits, and says which filter denies the client, or -1.
+func (p *Policy) screen(who *facts) (admitted bool, deniedBy int) {
+	picky, fits := false, false
+	for i, f := range p.filters() {
+		if f.denies() {
+			if f.matches(who) {
+				return false, i
+			}
+			continue
 		}
+		picky = true
+		fits = fits || f.matches(who)
 	}
-	return len(filters) == 0
+	return fits || !picky, -1
 }
 
 // A variant is the part of a policy on which a remembered acceptance depends.

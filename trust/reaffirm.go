@@ -17,9 +17,9 @@ import (
 // Verify's too. It is safe for concurrent use.
 func (s *Store) Reaffirm(v *Verdict, chain []*x509.Certificate, p *Policy, now time.Time) *Verdict {
 	state := s.state.Load()
-	q := question{chain: chain, now: now, variant: p.variant(), revocations: state.revocations}
+	q := question{chain: chain, now: now, variant: p.variant(), revocations: state.revocations, rules: state.rules}
 	if path, ok := state.snapshot.anchors.again(v, chain); ok {
-		if refusal, final := q.reaffirm(&path, p, state.snapshot.anchors); final {
+		if refusal, final := q.reaffirm(&path, p, state.snapshot.anchors, v.facts); final {
 			if refusal == nil {
 				return v
 			}
@@ -50,16 +50,13 @@ func (a *anchors) again(v *Verdict, chain []*x509.Certificate) (path, bool) {
 // reaffirm takes a path through all that Verify asks besides signatures. It is final
 // that the path passes, and that it fails for its leaf: every other path has the same
 // leaf, issued by the same name and key, and so finds it revoked by the same list,
-// ended or unfit as well, and none gets further.
-func (q *question) reaffirm(path *path, p *Policy, store *anchors) (refusal *Verdict, final bool) {
+// ended or unfit as well, and none gets further. Who is what the leaf says.
+func (q *question) reaffirm(path *path, p *Policy, store *anchors, who *facts) (refusal *Verdict, final bool) {
 	if checkCount(q.chain, p.depth()) != nil || checkSizes(q.chain) != nil || checkPresented(q.chain, store) != nil {
 		return nil, false
 	}
-	if len(p.filters()) > 0 {
-		who := newFacts(q.chain[0])
-		if !p.admits(&who) {
-			return nil, false
-		}
+	if len(p.filters()) > 0 && (who == nil || !p.admits(who)) {
+		return nil, false
 	}
 	refusal, _ = q.judge(path)
 	return refusal, refusal == nil || refusal.Index == 0

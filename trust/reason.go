@@ -60,7 +60,7 @@ func (r Reason) Text() string {
 	case ClientCertPurposeInvalid:
 		return "a certificate is not meant for TLS clients"
 	case ClientCertRejected:
-		return "no identity filter admits the certificate"
+		return "the identity filters do not admit the certificate"
 	case ClientCertIncompatible:
 		return "a key or signature algorithm is not allowed"
 	case UnmappedConnectionError:

@@ -5,7 +5,8 @@
 // ALB's sense; [Store.Verify] compares a presented chain with them and with the
 // [Policy] of a listener, and returns a [Verdict] with ALB's own reason. It is
 // the only function of the program that decides, and the only caller of x509's
-// Verify. Start from [ParseBundle], [NewStore] and [Store.Publish].
+// Verify. Start from [ParseBundle], [NewStore] and [Store.Publish]. What a missing or an
+// expired list means is a [RevocationPolicy], which [Store.Replace] takes with the rest.
 //
 // A bundle that was parsed never changes. To replace it, publish another: the
 // handshakes that began before are judged by the old one, those that begin
@@ -100,6 +101,7 @@ type Store struct {
 type state struct {
 	snapshot    *Snapshot
 	revocations *crl.Set
+	rules       *RevocationPolicy
 }
 
 // NewStore returns a store without certificates, which refuses everyone until
@@ -114,11 +116,23 @@ func NewStore(name string, options Options) *Store {
 // Name returns the name of the store.
 func (s *Store) Name() string { return s.name }
 
-// Publish replaces the bundle and the revocation lists in one step. The version
-// says where the bundle came from and is only reported. A bundle with the
-// digest of the one in force keeps what was remembered. A nil bundle empties
-// the store; a nil set revokes nothing.
+// Content is all that a Store decides by.
+type Content struct {
+	Bundle           *Bundle           // nil: nobody is trusted
+	Revocations      *crl.Set          // nil: no lists
+	RevocationPolicy *RevocationPolicy // made for Bundle; nil: ALB's
+	Version          string            // where the content came from; only reported
+}
+
+// Publish is [Store.Replace] under ALB's revocation policy.
 func (s *Store) Publish(b *Bundle, revocations *crl.Set, version string) {
+	s.Replace(Content{Bundle: b, Revocations: revocations, Version: version})
+}
+
+// Replace puts other content in force, in one step. A bundle with the digest of the one
+// in force keeps what was remembered.
+func (s *Store) Replace(c Content) {
+	b := c.Bundle
 	if b == nil {
 		b = &Bundle{Digest: digest(nil)}
 	}
@@ -127,24 +141,28 @@ func (s *Store) Publish(b *Bundle, revocations *crl.Set, version string) {
 	next := s.state.Load().snapshot
 	if next.bundle.Digest == b.Digest {
 		again := *next
-		again.bundle, again.version = b, version
+		again.bundle, again.version = b, c.Version
 		next = &again
 	} else {
-		next = s.snapshot(b, version)
+		next = s.snapshot(b, c.Version)
 	}
-	s.state.Store(&state{next, revocations})
+	s.state.Store(&state{next, c.Revocations, c.RevocationPolicy})
 }
 
-// SetRevocations replaces the revocation lists only. They are consulted at
+// SetRevocations replaces the revocation lists only; bundle and policy stay. They are consulted at
 // every call of [Store.Verify], so that the next handshake obeys them.
 func (s *Store) SetRevocations(set *crl.Set) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
-	s.state.Store(&state{s.state.Load().snapshot, set})
+	now := s.state.Load()
+	s.state.Store(&state{now.snapshot, set, now.rules})
 }
 
 // Revocations returns the lists in force, nil if there are none.
 func (s *Store) Revocations() *crl.Set { return s.state.Load().revocations }
+
+// RevocationPolicy returns the policy in force; nil is ALB's.
+func (s *Store) RevocationPolicy() *RevocationPolicy { return s.state.Load().rules }
 
 // Snapshot returns the bundle in force and what is known of it.
 func (s *Store) Snapshot() *Snapshot { return s.state.Load().snapshot }
@@ -172,7 +190,7 @@ func (s *Store) snapshot(b *Bundle, version string) *Snapshot {
 // Bundle returns the bundle, which must not be modified.
 func (s *Snapshot) Bundle() *Bundle { return s.bundle }
 
-// Version returns what [Store.Publish] was told.
+// Version returns what [Store.Replace] was told.
 func (s *Snapshot) Version() string { return s.version }
 
 // Digest returns the digest of the bundle. Two snapshots with equal digests

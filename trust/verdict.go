@@ -36,6 +36,7 @@ type Verdict struct {
 	MemoHit bool
 
 	presented *shared // of a remembered acceptance
+	facts     *facts  // of an acceptance
 }
 
 // Share returns the certificates of the given chain, for which v was given, as

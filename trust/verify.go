@@ -14,6 +14,10 @@ type question struct {
 	now         time.Time
 	variant     variant
 	revocations *crl.Set
+	rules       *RevocationPolicy
+
+	found finding // by unrevoked
+	trace *trace  // nil unless somebody wants to know how it went
 }
 
 // Verify decides whether a client may enter; nothing else in the program does.
@@ -43,15 +47,12 @@ func (s *Store) Verify(chain []*x509.Certificate, p *Policy, now time.Time) *Ver
 		return v.aboutFirst(chain)
 	}
 	state := s.state.Load()
-	q := question{chain: chain, now: now, variant: p.variant(), revocations: state.revocations}
+	q := question{chain: chain, now: now, variant: p.variant(), revocations: state.revocations, rules: state.rules}
 	if e := state.snapshot.memo.lookUp(&q); e != nil && q.stillAccepts(e, p) {
 		s.counters.hits.Add(1)
 		return &e.hit
 	}
 	s.counters.misses.Add(1)
-	if v := checkSizes(chain); v != nil {
-		return v.aboutFirst(chain)
-	}
 	return s.verify(&q, state.snapshot, p)
 }
 
@@ -62,34 +63,50 @@ func (q *question) stillAccepts(e *entry, p *Policy) bool {
 	if !p.admits(&e.facts) {
 		return false
 	}
-	bad, _ := revoked(q.revocations, &e.path)
-	return bad == nil
+	return q.unrevoked(&e.path)
 }
 
-// verify is Verify without the memo.
+// verify is Verify without the memo, for a chain of a good number of certificates.
 func (s *Store) verify(q *question, snapshot *Snapshot, p *Policy) *Verdict {
+	if v := q.trace.step(StepSize, checkSizes(q.chain)); v != nil {
+		return v.aboutFirst(q.chain)
+	}
 	leaf := q.chain[0]
 	if snapshot.Len() == 0 {
-		return refuse(ClientCertUntrusted, 0, "trust store %s holds no certificate", quote(s.name)).about(leaf)
+		v := refuse(ClientCertUntrusted, 0, "trust store %s holds no certificate", quote(s.name)).about(leaf)
+		return q.trace.step(StepPath, v)
 	}
-	if v := checkPresented(q.chain, snapshot.anchors); v != nil {
+	if v := checkPresentedTraced(q.chain, snapshot.anchors, q.trace); v != nil {
 		return v.about(leaf)
 	}
 	paths, err := s.search(q, snapshot)
 	if err != nil {
-		return refuseSearch(err).about(leaf)
+		return q.trace.step(StepPath, refuseSearch(err).about(leaf))
 	}
+	q.trace.step(StepPath, nil)
 	who := newFacts(leaf)
-	if !p.admits(&who) {
-		v := refuse(ClientCertRejected, 0, "none of %d identity filters admits %s", len(p.filters()), quoteSubject(leaf)).about(leaf)
+	if admitted, deniedBy := p.screen(&who); !admitted {
+		v := refuseIdentity(p, leaf, deniedBy)
 		v.Chain = paths[0].certs
-		return v
+		return q.trace.step(StepIdentity, v)
 	}
+	q.trace.step(StepIdentity, nil)
 	accepted, refusal := q.decide(paths)
 	if refusal != nil {
 		return refusal.about(leaf)
 	}
-	return snapshot.memo.keep(newEntry(q, accepted, who))
+	e := newEntry(q, accepted, who)
+	if q.trace != nil {
+		return &e.first // to ask why changes nothing
+	}
+	return snapshot.memo.keep(e)
+}
+
+func refuseIdentity(p *Policy, leaf *x509.Certificate, deniedBy int) *Verdict {
+	if deniedBy >= 0 {
+		return refuse(ClientCertRejected, 0, "identity_filters[%d] denies %s", deniedBy, quoteSubject(leaf)).about(leaf)
+	}
+	return refuse(ClientCertRejected, 0, "none of %d identity filters admits %s", len(p.filters()), quoteSubject(leaf)).about(leaf)
 }
 
 func refuseSearch(err error) *Verdict {

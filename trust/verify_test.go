@@ -156,7 +156,7 @@ func TestVerify(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := store(t, tt.store...)
-			got := s.Verify(tt.chain, tt.policy, time.Now())
+			got := judged(t, s, tt.chain, tt.policy, time.Now())
 			checkVerdict(t, got, tt.want, tt.index)
 			again := s.Verify(tt.chain, tt.policy, time.Now())
 			checkVerdict(t, again, tt.want, tt.index)
@@ -211,7 +211,7 @@ func TestVerifyRevocation(t *testing.T) {
 			}
 			s := trust.NewStore("partners", trust.Options{})
 			s.Publish(bundle(t, trusted...), lists(t, cas, tt.lists...), "1")
-			checkVerdict(t, s.Verify(tt.chain, tt.policy, time.Now()), tt.want, tt.index)
+			checkVerdict(t, judged(t, s, tt.chain, tt.policy, time.Now()), tt.want, tt.index)
 		})
 	}
 }

@@ -147,16 +147,16 @@ func (b *Bundle) noticeConflict(i int, earlier []int) {
 }
 
 func (b *Bundle) noticeIncomplete(bySubject map[string][]int) {
-	issuers := make(map[string][]*x509.Certificate, len(bySubject))
+	families := make(map[string][]*family, len(bySubject))
 	for subject, indexes := range bySubject {
 		for _, i := range indexes {
 			if mayIssue(b.Certificates[i]) {
-				issuers[subject] = append(issuers[subject], b.Certificates[i])
+				families[subject] = join(families[subject], b.Certificates[i])
 			}
 		}
 	}
 	for i, c := range b.Certificates {
-		if !selfSigned(c) && len(issuersOf(c, issuers)) == 0 {
+		if !selfSigned(c) && issuerOf(c, families[string(c.RawIssuer)]) == nil {
 			b.notice(i, WarnIncomplete, "has an issuer, %s, that is not in the bundle; the path does not reach a root, which ALB allows",
 				quote(dn.RFC2253(c.RawIssuer)))
 		}

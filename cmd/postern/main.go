@@ -22,12 +22,15 @@ const (
 
 // cli is the command line. Each command has a file of its own.
 type cli struct {
-	Run    runCommand    `cmd:"" help:"Serve until SIGTERM, which drains; SIGHUP reloads."`
-	Check  checkCommand  `cmd:"" help:"Validate a config file and everything that it names."`
-	Demo   demoCommand   `cmd:"" help:"Make throw-away certificates, targets and listeners, and print curl commands to try."`
-	Verify verifyCommand `cmd:"" help:"Say what verify mode would decide for a client certificate chain, and why."`
-	PKI    pkiCommand    `cmd:"" name:"pki" help:"Make, renew and revoke certificates for laboratories."`
-	Bench  benchCommand  `cmd:"" help:"Measure a server from outside."`
+	Run     runCommand     `cmd:"" help:"Serve until SIGTERM, which drains; SIGHUP reloads."`
+	Check   checkCommand   `cmd:"" help:"Validate a config file and everything that it names."`
+	Demo    demoCommand    `cmd:"" help:"Make throw-away certificates, targets and listeners, and print curl commands to try."`
+	Verify  verifyCommand  `cmd:"" help:"Say what verify mode would decide for a client certificate chain, and why."`
+	Explain explainCommand `cmd:"" help:"Replay what a listener decides about a client certificate chain, step by step."`
+	Trust   trustCommand   `cmd:"" help:"Look at trust stores and their bundles."`
+	CRL     crlCommand     `cmd:"" name:"crl" help:"Look at revocation lists."`
+	PKI     pkiCommand     `cmd:"" name:"pki" help:"Make, renew and revoke certificates for laboratories."`
+	Bench   benchCommand   `cmd:"" help:"Measure a server from outside."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -37,6 +39,7 @@ func TestScripts(t *testing.T) {
 			"hold":      hold,
 			"ready":     ready,
 			"signal":    send,
+			"visit":     visit,
 		},
 	})
 }
@@ -99,6 +102,27 @@ func hold(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(func() { c.Close() })
 }
 
+// visit ADDRESS NAME... makes one request to a listener as each client, which must be
+// answered with 200.
+func visit(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args[1:] {
+		certificate, err := tls.LoadX509KeyPair(ts.MkAbs(name+".pem"), ts.MkAbs(name+"-key.pem"))
+		ts.Check(err)
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM([]byte(ts.ReadFile("root.pem")))
+		transport := &http.Transport{TLSClientConfig: &tls.Config{
+			RootCAs: roots, ServerName: "localhost", Certificates: []tls.Certificate{certificate},
+		}}
+		resp, err := (&http.Client{Transport: transport, Timeout: patience}).Get("https://" + args[0] + "/")
+		ts.Check(err)
+		resp.Body.Close()
+		transport.CloseIdleConnections()
+		if resp.StatusCode != http.StatusOK {
+			ts.Fatalf("%s: status %d", name, resp.StatusCode)
+		}
+	}
+}
+
 // ready waits until the load balancer at $ADMIN says that it is; with ! until it
 // says that it is not, because it drains.
 func ready(ts *testscript.TestScript, not bool, _ []string) {
@@ -119,19 +143,21 @@ func ready(ts *testscript.TestScript, not bool, _ []string) {
 	ts.Fatalf("/readyz has not answered %d after %v", want, patience)
 }
 
-// certify writes a root, an intermediate, a server and clients: alice is good, bob
+// certify sets NEXTMONTH, and writes a root, an intermediate, a server and clients: alice is good, bob
 // revoked, carol expired and mallory another root's.
 func certify(ts *testscript.TestScript, _ bool, _ []string) {
 	root, stranger := pki.NewRoot("Root"), pki.NewRoot("Stranger")
 	ca := root.Intermediate("CA")
-	bob, server := ca.Client("bob"), ca.Server("localhost", "127.0.0.1")
+	ts.Setenv("NEXTMONTH", time.Now().AddDate(0, 0, 30).Format(time.RFC3339))
+	alice, bob, server := ca.Client("alice"), ca.Client("bob"), ca.Server("localhost", "127.0.0.1")
 	for name, data := range map[string][]byte{
 		"root.pem": root.PEM(), "bundle.pem": append(root.PEM(), ca.PEM()...),
 		"partners.crl": ca.CRL(1, bob), "stranger.crl": stranger.CRL(1), "root.crl": pki.CRLPEM(root.CRL(1)),
 		"server.pem": server.ChainPEM(), "server-key.pem": server.KeyPEM(),
-		"alice.pem": ca.Client("alice").ChainPEM(), "bob.pem": bob.ChainPEM(),
+		"alice.pem": alice.ChainPEM(), "bob.pem": bob.ChainPEM(),
 		"carol.pem": ca.Client("carol", pki.Expired).ChainPEM(), "mallory.pem": stranger.Client("alice").ChainPEM(),
 		"empty": nil, "noise": {0x30, 0x82, 0},
+		"alice-key.pem": alice.KeyPEM(), "bob-key.pem": bob.KeyPEM(), "no.crl": ca.CRL(1), "stranger.pem": stranger.PEM(),
 	} {
 		ts.Check(os.WriteFile(ts.MkAbs(name), data, 0o600))
 	}

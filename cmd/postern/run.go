@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -56,23 +55,6 @@ func reloadOn(ctx context.Context, hangups <-chan os.Signal, balancer *lb.LoadBa
 		}
 		logger.Info("reloaded", "why", "SIGHUP")
 	}
-}
-
-type checkCommand struct {
-	Config string `required:"" type:"path" placeholder:"FILE" help:"The config file (YAML)."`
-}
-
-// Run prints warnings, then says whether the config can be used.
-func (c *checkCommand) Run(s *streams) error {
-	warnings, err := lb.Check(c.Config)
-	for _, w := range warnings {
-		fmt.Fprintf(s.stdout, "warning: %s\n", w)
-	}
-	if err != nil {
-		return inputError(err)
-	}
-	fmt.Fprintf(s.stdout, "%s: good\n", c.Config)
-	return nil
 }
 
 // inputError marks the errors that are faults of a file.

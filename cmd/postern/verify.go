@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postern-lb/postern/lb"
+	"github.com/postern-lb/postern/lb/config"
 )
 
 type verifyCommand struct {
@@ -14,8 +15,14 @@ type verifyCommand struct {
 	At                            time.Time `placeholder:"RFC3339" help:"Decide as of this time instead of now."`
 	MaxDepth                      int       `placeholder:"N" default:"4" help:"How many certificates a client may send, 1 to 10."`
 	IgnoreClientCertificateExpiry bool      `help:"As the listener's setting of that name."`
-	JSON                          bool      `name:"json" help:"Print one JSON object."`
-	Chain                         string    `arg:"" type:"path" placeholder:"CHAIN" help:"The client's certificates, PEM, leaf first."`
+	RevocationPolicy              struct {
+		Missing string        `enum:"allow,deny" default:"allow" help:"What it means that no list covers a certificate: allow or deny."`
+		Expired string        `enum:"allow,grace,deny" default:"allow" help:"What it means that the lists have expired: allow, grace or deny."`
+		Grace   time.Duration `placeholder:"6h" help:"How long, with grace."`
+		Scope   string        `enum:"chain,leaf" default:"chain" help:"Look up every certificate, or the client's own only: chain or leaf."`
+	} `embed:"" prefix:"revocation-"`
+	JSON  bool   `name:"json" help:"Print one JSON object."`
+	Chain string `arg:"" type:"path" placeholder:"CHAIN" help:"The client's certificates, PEM, leaf first."`
 }
 
 // Run decides with the very code that a listener uses.
@@ -26,6 +33,10 @@ func (c *verifyCommand) Run(s *streams) error {
 	decision, err := lb.Explain(lb.ExplainOptions{
 		Bundle: c.TrustStore, Revocations: c.CRL, At: c.At, MaxDepth: c.MaxDepth, Chain: c.Chain,
 		IgnoreExpiry: c.IgnoreClientCertificateExpiry,
+		RevocationPolicy: config.RevocationPolicy{
+			Missing: config.MissingRevocation(c.RevocationPolicy.Missing), Expired: config.ExpiredRevocation(c.RevocationPolicy.Expired),
+			Grace: c.RevocationPolicy.Grace, Scope: config.RevocationScope(c.RevocationPolicy.Scope),
+		},
 	})
 	if err != nil {
 		return unusable{err}

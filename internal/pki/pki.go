@@ -84,13 +84,17 @@ func IP(addresses ...net.IP) Option {
 	return func(r *request) { r.template.IPAddresses = addresses }
 }
 
-// URI sets one URI as subject alternative name; it panics if it does not parse.
-func URI(raw string) Option {
-	u, err := url.Parse(raw)
-	if err != nil {
-		panic("pki: " + err.Error())
+// URI sets the URIs of a certificate; it panics if one does not parse.
+func URI(raw ...string) Option {
+	var uris []*url.URL
+	for _, text := range raw {
+		u, err := url.Parse(text)
+		if err != nil {
+			panic("pki: " + err.Error())
+		}
+		uris = append(uris, u)
 	}
-	return func(r *request) { r.template.URIs = []*url.URL{u} }
+	return func(r *request) { r.template.URIs = uris }
 }
 
 // Key uses key instead of a new P-256 key.

@@ -68,7 +68,7 @@ func contractFile(folder string) *config.File {
 		return &config.Log{Path: at(name), Format: "alb", MaxSize: 100 << 20, MaxBackups: 5, Queue: 8192}
 	}
 	return &config.File{
-		Admin: config.Admin{Address: "127.0.0.1:9901"},
+		Admin: config.Admin{Address: "127.0.0.1:9901", Refusals: 256},
 		LoadBalancer: config.LoadBalancer{
 			Name: "postern", IdleTimeout: time.Minute, ClientKeepAlive: time.Hour, EnableHTTP2: true,
 			XFFHeaderProcessingMode: "append", DrainTimeout: 30 * time.Second,
@@ -110,9 +110,11 @@ func contractFile(folder string) *config.File {
 				UnhealthyStateRouting: config.UnhealthyStateRouting{MinimumHealthyTargetsCount: 1},
 			},
 		}},
+		SeenClients: config.SeenClients{Limit: 10_000, Retention: 720 * time.Hour},
 		TrustStores: []config.TrustStore{{
 			Name: "partners", CACertificatesBundle: config.FileSource(at("pki/ca-bundle.pem")),
-			Revocations: []config.Source{config.FileSource(at("pki/partner.crl"))},
+			Revocations:      []config.Source{config.FileSource(at("pki/partner.crl"))},
+			RevocationPolicy: config.RevocationPolicy{Missing: config.MissingAllow, Expired: config.ExpiredAllow, Scope: config.ScopeChain},
 		}},
 		Logs: config.Logs{Connection: log("logs/connection.log"), Access: log("logs/access.log")},
 	}

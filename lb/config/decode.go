@@ -75,6 +75,11 @@ func (d *decoder) value(node ast.Node, path string, f field, v reflect.Value) {
 
 func (d *decoder) list(node ast.Node, path string, f field, v reflect.Value) {
 	sequence, ok := node.(*ast.SequenceNode)
+	if !ok && f.single && !isBlock(node) {
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		d.value(node, path, f, v.Index(0))
+		return
+	}
 	if !ok {
 		d.add(d.places[path], path, "expected a list, found %s", describe(node))
 		return

@@ -13,6 +13,8 @@ const (
 	DefaultMaxConnections = 50_000
 	// DefaultMaxChainDepth is ALB's "client certificate chain depth".
 	DefaultMaxChainDepth = 4
+	// DefaultRefusals is how many of the last refused clients are kept.
+	DefaultRefusals = 256
 )
 
 // setDefaults methods run before the keys of a block are read, so that a key
@@ -23,9 +25,12 @@ const (
 func (f *File) setDefaults() {
 	f.Admin.setDefaults()
 	f.LoadBalancer.setDefaults()
+	f.SeenClients.setDefaults()
 }
 
-func (a *Admin) setDefaults() { a.Address = DefaultAdminAddress }
+func (s *SeenClients) setDefaults() { s.Limit, s.Retention = 10_000, 30*24*time.Hour }
+
+func (a *Admin) setDefaults() { a.Address, a.Refusals = DefaultAdminAddress, DefaultRefusals }
 
 // ALB, "Edit load balancer attributes".
 func (b *LoadBalancer) setDefaults() {
@@ -60,6 +65,8 @@ func (m *MutualAuthentication) setDefaults() {
 	m.SessionResumption = On
 	m.MaxChainDepth = DefaultMaxChainDepth
 }
+
+func (f *IdentityFilter) setDefaults() { f.Effect = FilterAccept }
 
 func (p *ProxyProtocol) setDefaults() { p.HeaderTimeout = 3 * time.Second }
 
@@ -118,6 +125,13 @@ func (h *HealthCheck) setDefaults() {
 }
 
 func (u *UnhealthyStateRouting) setDefaults() { u.MinimumHealthyTargetsCount = 1 }
+
+func (s *TrustStore) setDefaults() { s.RevocationPolicy.setDefaults() }
+
+// As ALB.
+func (p *RevocationPolicy) setDefaults() {
+	p.Missing, p.Expired, p.Scope = MissingAllow, ExpiredAllow, ScopeChain
+}
 
 func (l *Log) setDefaults() {
 	l.Format = LogALB

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -33,6 +34,7 @@ var documented = map[string]reflect.Type{
 	"`….query_string`":                                       reflect.TypeFor[QueryString](),
 	"`….query_string.values[]`":                              reflect.TypeFor[QueryValue](),
 	"`….source_ip`":                                          reflect.TypeFor[SourceIP](),
+	"`….client_certificate`":                                 reflect.TypeFor[ClientCertificate](),
 	"Actions":                                                reflect.TypeFor[Action](),
 	"`….forward`":                                            reflect.TypeFor[Forward](),
 	"`….forward.target_groups[]`":                            reflect.TypeFor[WeightedTargetGroup](),
@@ -43,10 +45,13 @@ var documented = map[string]reflect.Type{
 	"`target_groups[].health_check`":                         reflect.TypeFor[HealthCheck](),
 	"`target_groups[].target_group_health`":                  reflect.TypeFor[TargetGroupHealth](),
 	"`target_groups[].target_group_health.unhealthy_state_routing`": reflect.TypeFor[UnhealthyStateRouting](),
-	"`trust_stores[]`":                    reflect.TypeFor[TrustStore](),
-	"`trust_stores[]`: sources":           reflect.TypeFor[Source](),
-	"`logs`":                              reflect.TypeFor[Logs](),
-	"`logs.connection` and `logs.access`": reflect.TypeFor[Log](),
+	"`trust_stores[]`":                                 reflect.TypeFor[TrustStore](),
+	"`trust_stores[].revocation_policy`":               reflect.TypeFor[RevocationPolicy](),
+	"`trust_stores[].revocation_policy.authorities[]`": reflect.TypeFor[RevocationAuthority](),
+	"`seen_clients`":                                   reflect.TypeFor[SeenClients](),
+	"`logs`":                                           reflect.TypeFor[Logs](),
+	"`logs.connection` and `logs.access`":              reflect.TypeFor[Log](),
+	"`trust_stores[]`: sources":                        reflect.TypeFor[Source](),
 }
 
 var tableRow = regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)` \\|(.*)$")
@@ -165,6 +170,11 @@ func TestExamplesOfTheReferenceParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	identity, err := os.ReadFile(filepath.Join(filepath.Dir(docsFile), "identity.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = append(data, identity...)
 	blocks := yamlBlock.FindAllSubmatch(data, -1)
 	if len(blocks) < 10 {
 		t.Fatalf("found %d examples only", len(blocks))

@@ -89,7 +89,7 @@ func TestBytes(t *testing.T) {
 		{"UTF-16", "l\x00i\x00", "f:1:2: the file holds the control character U+0000"},
 		{"carriage return alone", "listeners: []\radmin: {}", "f:1:14: the file holds the control character U+000D"},
 		{"column counts characters", "admin: {ädress: 1}\nlisteners: []", "f:1:9: admin.(a key of 6 characters): unknown key; did you mean \"address\"?"},
-		{"end of line CRLF", "listeners: []\r\ncolour: 1\r\n", "f:2:1: colour: unknown key; the keys here are admin, load_balancer, listeners, target_groups, trust_stores, logs, state_directory"},
+		{"end of line CRLF", "listeners: []\r\ncolour: 1\r\n", "f:2:1: colour: unknown key; the keys here are admin, load_balancer, listeners, target_groups, trust_stores, logs, state_directory, seen_clients"},
 		{"too large", "#" + strings.Repeat("x", config.MaxFileSize), "f:1:1: the file is larger than 8388608 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

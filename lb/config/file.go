@@ -15,8 +15,18 @@ type File struct {
 	// StateDirectory is where Postern keeps what should outlive the process; empty:
 	// nothing does.
 	StateDirectory string `yaml:"state_directory,path"`
+	// SeenClients bounds what is remembered of the clients that were let in.
+	SeenClients SeenClients `yaml:"seen_clients"`
 
 	source *source // where each value stands in the file; nil if not parsed from one
+}
+
+// SeenClients bounds what is remembered of the clients that were let in.
+type SeenClients struct {
+	// Limit is how many are remembered; 0 is none.
+	Limit int `yaml:"limit" range:"0..1000000"`
+	// Retention is how long a client is remembered after it was seen last.
+	Retention time.Duration `yaml:"retention" range:"1h..8760h"`
 }
 
 // Admin is the address of the operators' side: health, metrics, dashboard.
@@ -27,6 +37,9 @@ type Admin struct {
 	AllowRemote bool `yaml:"allow_remote"`
 	// Profiling offers a CPU profile of the process; loopback only.
 	Profiling bool `yaml:"profiling"`
+	// Refusals is how many of the last refused clients are kept for the operator to
+	// look up; 0 keeps none.
+	Refusals int `yaml:"refusals" range:"0..10000"`
 }
 
 // LoadBalancer holds what ALB calls load balancer attributes (ALB, "Edit load
@@ -68,6 +81,8 @@ type TrustStore struct {
 	CACertificatesBundle Source `yaml:"ca_certificates_bundle,required"`
 	// Revocations have the CRLs, PEM or DER.
 	Revocations []Source `yaml:"revocations"`
+	// RevocationPolicy says what a missing and an expired list mean.
+	RevocationPolicy RevocationPolicy `yaml:"revocation_policy"`
 }
 
 // Logs says which logs are written; a nil entry is not written.

@@ -73,8 +73,12 @@ type MutualAuthentication struct {
 	AdvertiseTrustStoreCANames    bool    `yaml:"advertise_trust_store_ca_names"`
 	OnRefusal                     Refusal `yaml:"on_refusal"`
 	SessionResumption             OnOff   `yaml:"session_resumption"`
-	// IdentityFilters admit a verified certificate if any of them matches; an
-	// empty list admits all.
+	// Optional admits clients without a certificate, and AllowInvalid those with a
+	// refused one too; verify mode only.
+	Optional     bool `yaml:"optional"`
+	AllowInvalid bool `yaml:"allow_invalid"`
+	// IdentityFilters admit a verified certificate if none of them denies it and
+	// one accepts it; an empty list admits all.
 	IdentityFilters []IdentityFilter `yaml:"identity_filters"`
 	// MaxChainDepth is how many certificates a client may send.
 	MaxChainDepth int `yaml:"max_chain_depth" range:"1..10"`
@@ -109,16 +113,41 @@ func (Refusal) values() []string {
 	return []string{string(RefusalReset), string(RefusalAlert), string(RefusalForbidden)}
 }
 
-// IdentityFilter is one pattern with * and ? wildcards. Exactly one field is
-// set.
+// IdentityFilter accepts or denies the clients whose certificate matches.
 type IdentityFilter struct {
-	SubjectCN string `yaml:"subject_cn,filled"`
-	SubjectOU string `yaml:"subject_ou,filled"`
-	SANDNS    string `yaml:"san_dns,filled"`
-	SANURI    string `yaml:"san_uri,filled"`
+	Effect FilterEffect     `yaml:"effect"`
+	Match  CertificateMatch `yaml:",inline"`
 }
 
-func (IdentityFilter) union() string { return "an identity filter" }
+// FilterEffect is what becomes of a client that a filter matches.
+type FilterEffect string
+
+// The effects.
+const (
+	FilterAccept FilterEffect = "accept"
+	FilterDeny   FilterEffect = "deny"
+)
+
+func (FilterEffect) values() []string { return []string{string(FilterAccept), string(FilterDeny)} }
+
+// CertificateMatch says which client certificates are meant. Of each kind one value
+// must match, and all kinds that are given must. Values are not checked here;
+// package trust compiles them.
+type CertificateMatch struct {
+	SubjectCN         []string `yaml:"subject_cn,filled,single"`
+	SubjectOU         []string `yaml:"subject_ou,filled,single"`
+	SubjectO          []string `yaml:"subject_o,filled,single"`
+	SANDNS            []string `yaml:"san_dns,filled,single"`
+	SANURI            []string `yaml:"san_uri,filled,single"`
+	SANEmail          []string `yaml:"san_email,filled,single"`
+	SANIP             []string `yaml:"san_ip,filled,single"`
+	SPIFFEID          []string `yaml:"spiffe_id,filled,single"`
+	SPIFFETrustDomain []string `yaml:"spiffe_trust_domain,filled,single"`
+	Issuer            []string `yaml:"issuer,filled,single"`
+	Serial            []string `yaml:"serial,filled,single"`
+	SHA256            []string `yaml:"sha256,filled,single"`
+	SPKISHA256        []string `yaml:"spki_sha256,filled,single"`
+}
 
 // ProxyProtocol says whether connections begin with a PROXY protocol header.
 type ProxyProtocol struct {

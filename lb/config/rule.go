@@ -18,6 +18,7 @@ type Condition struct {
 	HTTPRequestMethod *HTTPRequestMethod `yaml:"http_request_method"`
 	QueryString       *QueryString       `yaml:"query_string"`
 	SourceIP          *SourceIP          `yaml:"source_ip"`
+	ClientCertificate *ClientCertificate `yaml:"client_certificate"`
 }
 
 func (Condition) union() string { return "a condition" }
@@ -60,6 +61,16 @@ type QueryValue struct {
 // SourceIP compares the address of the TCP peer with CIDR blocks.
 type SourceIP struct {
 	Values []string `yaml:"values,required,filled"`
+}
+
+// ClientCertificate looks at the certificate of the client. All fields that are
+// given must hold.
+type ClientCertificate struct {
+	// Presented is whether the client sent a certificate, believed or not.
+	Presented *bool `yaml:"presented"`
+	// Verified is whether the trust store accepts the client.
+	Verified *bool            `yaml:"verified"`
+	Match    CertificateMatch `yaml:",inline"`
 }
 
 // Action is what is done with a request. Exactly one field is set.

@@ -21,6 +21,7 @@ var (
 //	                       path: the value names a file
 //	                       filled: a list has elements, a string has characters
 //	                       number: a string that may be written as an integer
+//	                       single: a list of one may be written as its element
 //	                       inline: the fields stand in the outer mapping
 //	range:"LOW..HIGH"      bounds, written as in the file
 type schema struct {
@@ -33,7 +34,7 @@ type field struct {
 	index []int
 	key   string
 
-	required, filled, path, number bool
+	required, filled, path, number, single bool
 
 	low, high string // bounds, or empty
 }
@@ -96,6 +97,8 @@ func (f *field) set(option string) {
 		f.path = true
 	case "number":
 		f.number = true
+	case "single":
+		f.single = true
 	default:
 		bug("unknown option %q of key %q", option, f.key)
 	}

@@ -116,6 +116,8 @@ func (c *listenerCheck) mutual() {
 		{"ignore_client_certificate_expiry", m.IgnoreClientCertificateExpiry},
 		{"advertise_trust_store_ca_names", m.AdvertiseTrustStoreCANames},
 		{"identity_filters", len(m.IdentityFilters) > 0},
+		{"optional", m.Optional},
+		{"allow_invalid", m.AllowInvalid},
 	} {
 		if only.set {
 			c.refuse(path+"."+only.key, "has no effect in mode %s: set mode to verify, or leave it out", m.Mode)
