@@ -136,7 +136,10 @@ func (p *plan) planCertificates(b *LoadBalancer) {
 func (p *plan) foreignHosts(l config.Listener) []string {
 	var out []string
 	for _, other := range p.desired.Listeners {
-		if reflect.DeepEqual(other.MutualAuthentication, l.MutualAuthentication) {
+		// What targets are told is no part of who is let in.
+		mine, theirs := l.MutualAuthentication, other.MutualAuthentication
+		mine.ForwardHeaders, theirs.ForwardHeaders = nil, nil
+		if reflect.DeepEqual(theirs, mine) {
 			continue
 		}
 		for i := range p.certificates[other.Name] {
@@ -226,7 +229,7 @@ func (p *plan) listenerConfig(b *LoadBalancer, l config.Listener, at string) lis
 		MaxHandshakes:  l.MaxHandshakes,
 		Rules:          rules(l.Rules), DefaultActions: actions(l.DefaultActions),
 		Backends:  p.backends(),
-		Headers:   requestHeaders(l.Attributes, p.desired.LoadBalancer),
+		Headers:   requestHeaders(l, p.desired.LoadBalancer),
 		Responses: responseHeaders(l.Attributes), PreserveHostHeader: p.desired.LoadBalancer.PreserveHostHeader,
 		ForeignHosts:  p.foreignHosts(l),
 		ConnectionLog: p.logs.connection.sink(), AccessLog: p.logs.access.sink(),

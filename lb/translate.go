@@ -162,8 +162,14 @@ func actions(in []config.Action) []listener.ActionConfig {
 	return out
 }
 
-func requestHeaders(a config.ListenerAttributes, b config.LoadBalancer) listener.HeaderConfig {
+func requestHeaders(l config.Listener, b config.LoadBalancer) listener.HeaderConfig {
+	a := l.Attributes
+	var forward []listener.ForwardedHeader
+	for _, kind := range l.MutualAuthentication.ForwardHeaders {
+		forward = append(forward, listener.ForwardedHeader(kind))
+	}
 	return listener.HeaderConfig{
+		Forward:          forward,
 		SerialNumberName: a.MTLSClientCertSerialNumberHeaderName, IssuerName: a.MTLSClientCertIssuerHeaderName,
 		SubjectName: a.MTLSClientCertSubjectHeaderName, ValidityName: a.MTLSClientCertValidityHeaderName,
 		LeafName: a.MTLSClientCertLeafHeaderName, ClientcertName: a.MTLSClientCertHeaderName,

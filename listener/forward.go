@@ -127,7 +127,9 @@ func (x *exchange) connectionHeaders() *ConnectionHeaders {
 	if h := x.c.headers.Load(); h != nil && h.policy == x.p.headers && h.verdict == x.verdict {
 		return h.set
 	}
-	h := &connHeaders{x.p.headers, x.verdict, x.p.headers.Connection(x.c.info(x.verdict))}
+	info := x.c.info(x.verdict)
+	info.Evidence = x.c.evidence(x.p.headers, x.verdict)
+	h := &connHeaders{x.p.headers, x.verdict, x.p.headers.Connection(info)}
 	x.c.headers.Store(h)
 	return h.set
 }

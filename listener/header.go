@@ -42,6 +42,8 @@ type HeaderConfig struct {
 	// ForwardedClientPort appends the client's port to its address. It has no
 	// effect in the modes preserve and remove.
 	ForwardedClientPort bool
+	// Forward are the headers on client certificates to send beside ALB's.
+	Forward []ForwardedHeader
 	// DropInvalid removes headers whose names are not letters, digits and
 	// hyphens only.
 	DropInvalid bool
@@ -124,9 +126,10 @@ type HeaderPolicy struct {
 	mode        ForwardedMode
 	clientPort  bool
 	dropInvalid bool
+	forward     []ForwardedHeader
 	// suspect says with which first bytes a name may be a managed one, so that
 	// most names are let pass after a glance.
-	suspect [256]bool
+	suspect [256]suspicion
 	// recent remembers the headers of clients seen lately; safe for all.
 	recent [recentClients]atomic.Pointer[recentFields]
 }
@@ -149,6 +152,7 @@ func NewHeaderPolicy(cfg HeaderConfig) (*HeaderPolicy, error) {
 		faults.Add("xff_header_processing_mode", "is %q: choose append, preserve or remove", string(p.mode))
 	}
 	p.setNames(&faults, &cfg)
+	p.setForward(&faults, cfg.Forward)
 	p.setSuspects()
 	if err := faults.Err(); err != nil {
 		return nil, err
@@ -193,6 +197,8 @@ func checkRename(name string) string {
 		return "is no header name: use letters, digits and hyphens"
 	case folded == "":
 		return "has neither letter nor digit: use letters, digits and hyphens"
+	case isForwardedName(folded):
+		return "is a header on client certificates of another form than this one, see mutual_authentication.forward_headers: choose a name of your own"
 	case isReservedName(folded):
 		return "is a header with a meaning of its own, which clients would lose: choose a name of your own"
 	}
@@ -214,16 +220,30 @@ func isReservedName(folded string) bool {
 	return false
 }
 
+// A suspicion is what the first byte of a name gives rise to.
+type suspicion uint8
+
+const (
+	unsuspected suspicion = iota
+	suspected
+	suspectedClient // of Client-Cert and -Chain only: the second byte says more
+)
+
 // setSuspects fills the table of first bytes. Bytes that are neither letters
 // nor digits may stand in front of any name, since folding drops them.
 func (p *HeaderPolicy) setSuspects() {
 	for b := range 256 {
-		p.suspect[b] = !isAlphanumeric(byte(b)) || lowerByte(byte(b)) == 'x'
+		switch {
+		case !isAlphanumeric(byte(b)) || lowerByte(byte(b)) == 'x':
+			p.suspect[b] = suspected
+		case lowerByte(byte(b)) == 'c':
+			p.suspect[b] = suspectedClient
+		}
 	}
 	for _, name := range p.renames {
 		for b := range 256 {
 			if lowerByte(byte(b)) == name[0] {
-				p.suspect[b] = true
+				p.suspect[b] = suspected
 			}
 		}
 	}
@@ -252,8 +272,9 @@ func (p *HeaderPolicy) Sanitize(h http.Header) {
 // RemoveManaged is the last part of [HeaderPolicy.Sanitize]: it removes the
 // headers that only the load balancer may write. These are the six of the client
 // certificate and the two of TLS under their default names and the names they
-// were given; every other name that begins with X-Amzn-Mtls- or X-Amzn-Tls-; and
-// X-Forwarded-Proto and -Port. X-Forwarded-For and X-Amzn-Trace-Id are kept if
+// were given; every other name that begins with X-Amzn-Mtls- or X-Amzn-Tls-;
+// Client-Cert, Client-Cert-Chain, X-Forwarded-Client-Cert and what begins with
+// X-Postern-Clientcert, sent or not; and X-Forwarded-Proto and -Port. X-Forwarded-For and X-Amzn-Trace-Id are kept if
 // spelt exactly so, for [ConnectionHeaders.Set] and [SetTraceID] to go on from.
 //
 // Names are compared folded: without regard to case, any run of characters other
@@ -277,7 +298,19 @@ func (p *HeaderPolicy) removes(name string) bool {
 	if p.dropInvalid && !isPlainName(name) {
 		return true
 	}
-	return name == "" || p.suspect[name[0]] && p.isManaged(name)
+	return name == "" || p.isSuspect(name) && p.isManaged(name)
+}
+
+// isSuspect looks at the first byte, and at the second of the many names, such as
+// Cookie, that begin like Client-Cert.
+func (p *HeaderPolicy) isSuspect(name string) bool {
+	switch p.suspect[name[0]] {
+	case unsuspected:
+		return false
+	case suspectedClient:
+		return len(name) > 1 && (lowerByte(name[1]) == 'l' || name[1] >= 0x80)
+	}
+	return true
 }
 
 // isManaged is removes for a suspect name.
@@ -291,16 +324,31 @@ func (p *HeaderPolicy) foldsToManaged(name string) bool {
 	if !isASCII(name) {
 		return true
 	}
-	first, _ := (&folder{rest: name}).next() // settles most names that get here
-	if first == 'x' && (foldedPrefix(name, identityPrefixMTLS) || foldedPrefix(name, identityPrefixTLS) ||
-		foldedEqual(name, "x-forwarded-for") || foldedEqual(name, "x-forwarded-proto") ||
-		foldedEqual(name, "x-forwarded-port") || foldedEqual(name, "x-amzn-trace-id")) {
+	f := folder{rest: name}
+	first, _ := f.next()
+	second, _ := f.next()
+	third, _ := f.next() // the three settle most names that get here
+	if first == 'x' && second == '-' && isManagedX(name, third) || first == 'c' && isClientCertName(name) {
 		return true
 	}
 	for _, rename := range p.renames {
 		if first == rename[0] && foldedEqual(name, rename) {
 			return true
 		}
+	}
+	return false
+}
+
+// isManagedX is foldsToManaged for a name that folds to x-, third and more.
+func isManagedX(name string, third byte) bool {
+	switch third {
+	case 'a':
+		return foldedPrefix(name, identityPrefixMTLS) || foldedPrefix(name, identityPrefixTLS) || foldedEqual(name, "x-amzn-trace-id")
+	case 'f':
+		return foldedEqual(name, "x-forwarded-for") || foldedEqual(name, "x-forwarded-proto") ||
+			foldedEqual(name, "x-forwarded-port") || foldedEqual(name, foldedXFCC)
+	case 'p':
+		return foldedPrefix(name, identityPrefixPostern)
 	}
 	return false
 }

@@ -41,11 +41,14 @@ func TestSanitizeSpellings(t *testing.T) {
 		"Client-Subject", "client_subject", "Client.Subject", "CLIENT-SUBJECT", "Client--Subject", "C\u0142ient-Subject",
 		"Ssl_protocol", "Ssl-Protocol", "SSL_PROTOCOL",
 		"X-Forwarded-Proto", "X_Forwarded_Proto", "X-Forwarded-Port", "X.forwarded-Port",
+		"Client-Cert", "client_cert", "CLIENT.CERT", "Client-Cert-Chain", "Client_Cert-Chain", "-client-cert-", "Client-\u212aert",
+		"X-Forwarded-Client-Cert", "x_forwarded_client_cert", "X-Forwarded.Client--Cert",
+		"X-Postern-Clientcert-Verdict", "x_postern_clientcert_sha256", "X.Postern.Clientcert", "X-Postern-Clientcert-To-Come",
 		"X_Forwarded_For", "x-forwarded-for", "X-Forwarded-For-", "X_amzn_trace_id", "x-amzn-trace-id",
 	}
 	kept := []string{
 		"X-Forwarded-For", "X-Amzn-Trace-Id", "X-Forwarded-Host", "X-Amzn-Mtlsx", "X-Amzn", "Xamznmtlsclientcert",
-		"Client-Subjects", "Client", "Accept", "Cookie", "Authorization", "X_other.header", "Ssl", "Content-Type",
+		"Client-Subjects", "Client", "Client-Certs", "Clientcert", "Client-Cert-Chains", "X-Postern", "X-Postern-Clientcerts", "Accept", "Cookie", "Authorization", "X_other.header", "Ssl", "Content-Type",
 	}
 	h := make(http.Header)
 	for _, name := range slices.Concat(gone, kept) {
@@ -246,11 +249,12 @@ func TestHeaderPolicyFaults(t *testing.T) {
 		"Host", "content-length", "Content_Length", "Connection", "Transfer.Encoding", "X-Forwarded-For", "x_amzn_trace_id",
 		"a b", "a:b", "ü", "--", strings.Repeat("a", MaxHeaderName+1),
 		"X-Amzn-Mtls-Clientcert-Serial-Number", "x_amzn_mtls_clientcert_serial_number",
+		"Client-Cert", "client_cert_chain", "X-Forwarded.Client-Cert", "x-postern-clientcert-verdict", "X-Postern-Clientcert-New",
 	} {
 		_, err := NewHeaderPolicy(HeaderConfig{SubjectName: name})
 		checkFaults(t, err, subject)
 	}
-	_, err := NewHeaderPolicy(HeaderConfig{LeafName: "Client-Cert", ClientcertName: "client_cert", ForwardedFor: "drop"})
+	_, err := NewHeaderPolicy(HeaderConfig{LeafName: "My-Cert", ClientcertName: "my_cert", ForwardedFor: "drop"})
 	checkFaults(t, err, "xff_header_processing_mode", "routing_http_request_x_amzn_mtls_clientcert_header_name")
 	mustHeaderPolicy(t, HeaderConfig{SubjectName: strings.Repeat("a", MaxHeaderName)})
 	mustHeaderPolicy(t, HeaderConfig{SubjectName: "x-amzn-mtls-clientcert-subject"})
@@ -266,12 +270,12 @@ func referenceFold(name string) string {
 // FuzzSanitize checks that whatever a client sends, no header that is left folds
 // to a managed name, and that everything else is left.
 func FuzzSanitize(f *testing.F) {
-	for _, name := range []string{"X_Amzn.Mtls-Clientcert", "client subject", "Accept", "x-forwarded-for", "Connection", "_x-Amzn-Tls-"} {
+	for _, name := range []string{"X_Amzn.Mtls-Clientcert", "client subject", "Accept", "x-forwarded-for", "Connection", "_x-Amzn-Tls-", "client_cert", "X-Forwarded.Client-Cert", "x-postern-clientcert_"} {
 		f.Add(name, "X-Other", "close")
 		f.Add("X-Other", "b", name)
 	}
 	p := mustHeaderPolicy(f, renamedHeaders())
-	managed := regexp.MustCompile(`^(x-amzn-m?tls(-.*)?|client-subject|ssl-protocol|x-forwarded-(for|proto|port)|x-amzn-trace-id)$`)
+	managed := regexp.MustCompile(`^(x-amzn-m?tls(-.*)?|client-subject|ssl-protocol|x-forwarded-(for|proto|port)|x-amzn-trace-id|client-cert(-chain)?|x-forwarded-client-cert|x-postern-clientcert(-.*)?)$`)
 	f.Fuzz(func(t *testing.T, a, b, connection string) {
 		h := http.Header{a: {"1"}, b: {"2"}, http.CanonicalHeaderKey(a): {"3"}, "Connection": {connection}}
 		trailer := h.Clone()

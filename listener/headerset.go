@@ -31,6 +31,8 @@ type ConnectionInfo struct {
 	// Chain is the URL-encoded PEM of all that the client sent, in mode
 	// passthrough; empty if it sent no certificate.
 	Chain string
+	// Evidence is what headers beyond ALB's are made of; nil if none are sent.
+	Evidence *Evidence
 	// TLSVersion and CipherSuite are in OpenSSL's names, such as TLSv1.3 and
 	// TLS_AES_128_GCM_SHA256; empty without TLS.
 	TLSVersion, CipherSuite string
@@ -111,6 +113,10 @@ func newRecentFields(p *HeaderPolicy, info ConnectionInfo) *recentFields {
 func (r *recentFields) of(info *ConnectionInfo) bool {
 	mine, other := r.info, *info
 	mine.Verified, other.Verified = nil, nil
+	if !mine.Evidence.equal(other.Evidence) {
+		return false
+	}
+	mine.Evidence, other.Evidence = nil, nil
 	if mine != other || (r.info.Verified == nil) != (info.Verified == nil) {
 		return false
 	}
@@ -136,6 +142,7 @@ func (p *HeaderPolicy) fields(info *ConnectionInfo) *http1.Fields {
 	} else if info.Chain != "" {
 		add(p.names[kindClientcert], info.Chain)
 	}
+	p.addForwarded(f, info.Evidence)
 	if p.tls && info.TLSVersion != "" {
 		add(p.names[kindTLSVersion], info.TLSVersion)
 		add(p.names[kindTLSCipherSuite], info.CipherSuite)

@@ -16,6 +16,8 @@ import (
 // value of a header that the target would read.
 func webManaged() []string {
 	names := []string{"X-Forwarded-Proto", "X-Forwarded-Port", "X-Client-Dn", "X-Amzn-Mtls-Anything", "X-Amzn-Tls-Anything"}
+	names = append(names, headerClientCert, headerClientCertChain, headerXFCC, headerVerdict, headerReason, headerFingerprint,
+		headerSPIFFEID, headerOverflow, "X-Postern-Clientcert-Anything")
 	defaults := managedDefaults()
 	return append(names, defaults[:]...)
 }

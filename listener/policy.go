@@ -232,6 +232,9 @@ func (p *Policy) compileRequests(cfg *Config, faults *fault.List) {
 	faults.AddUnder("", err)
 	p.headers, err = NewHeaderPolicy(cfg.Headers)
 	faults.AddUnder("", err)
+	if p.headers != nil {
+		p.headers.checkForward(faults, p.mtls.Mode)
+	}
 	p.responses, err = NewResponsePolicy(cfg.Responses)
 	faults.AddUnder("", err)
 	if p.rules == nil {

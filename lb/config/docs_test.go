@@ -175,6 +175,11 @@ func TestExamplesOfTheReferenceParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	data = append(data, identity...)
+	headers, err := os.ReadFile("../../docs/headers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = append(data, headers...)
 	blocks := yamlBlock.FindAllSubmatch(data, -1)
 	if len(blocks) < 10 {
 		t.Fatalf("found %d examples only", len(blocks))

@@ -82,6 +82,29 @@ type MutualAuthentication struct {
 	IdentityFilters []IdentityFilter `yaml:"identity_filters"`
 	// MaxChainDepth is how many certificates a client may send.
 	MaxChainDepth int `yaml:"max_chain_depth" range:"1..10"`
+	// ForwardHeaders are sent to targets beside ALB's headers; in mode passthrough
+	// only the verdict may be.
+	ForwardHeaders []ForwardHeader `yaml:"forward_headers"`
+}
+
+// ForwardHeader is a header on client certificates that ALB does not have.
+type ForwardHeader string
+
+// The headers: RFC 9440's two, Envoy's, and Postern's own.
+const (
+	HeaderClientCert      ForwardHeader = "client_cert"
+	HeaderClientCertChain ForwardHeader = "client_cert_chain"
+	HeaderXFCC            ForwardHeader = "xfcc"
+	HeaderVerdict         ForwardHeader = "verdict"
+	HeaderFingerprint     ForwardHeader = "fingerprint"
+	HeaderSPIFFEID        ForwardHeader = "spiffe_id"
+)
+
+func (ForwardHeader) values() []string {
+	return []string{
+		string(HeaderClientCert), string(HeaderClientCertChain), string(HeaderXFCC),
+		string(HeaderVerdict), string(HeaderFingerprint), string(HeaderSPIFFEID),
+	}
 }
 
 // MutualMode is ALB's mutual authentication mode.
