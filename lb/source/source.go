@@ -151,8 +151,10 @@ func (s *Source) Fetch(ctx context.Context, limit time.Duration) (changed bool, 
 			return nil, err
 		}
 		c, err := server.get(ctx, known, w)
-		if err != nil && ctx.Err() == context.DeadlineExceeded {
-			return nil, fmt.Errorf("no whole answer within %v: %w", min(limit, s.config.Timeout), err)
+		// A server that sees the connection end may end its answer in good order, so that a
+		// part looks whole.
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("no whole answer within %v: %w", min(limit, s.config.Timeout), errors.Join(ctx.Err(), err))
 		}
 		return c, err
 	})
