@@ -90,7 +90,7 @@ func (b *LoadBalancer) serveReady(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(map[string]any{
 		"ready": status == http.StatusOK, "revision": b.applied.current(), "listeners": b.runtime.addresses(),
-		"last_reload_error": b.lastReloadError(),
+		"last_reload_error": b.lastReloadError(), "sources": b.sourceReports(),
 	})
 }
 

@@ -1,6 +1,7 @@
 package lb
 
 import (
+	"context"
 	"log/slog"
 	"maps"
 	"slices"
@@ -62,6 +63,12 @@ func CheckWith(o CheckOptions) (*CheckReport, error) {
 	}
 	b.material.now = func() time.Time { return o.At }
 	b.unpinned = func(name string) bool { return o.Bundles[name] != "" || len(o.Revocations[name]) > 0 }
+	removeCopies, err := b.sources.useTemporary(file)
+	if err != nil {
+		return nil, err
+	}
+	defer removeCopies()
+	b.sources.refresh(context.Background(), file, true)
 	p, err := b.plan(file)
 	if err != nil {
 		return nil, err
@@ -88,12 +95,12 @@ func (o *CheckOptions) replace(file *config.File) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Bundles)) {
 		if ts := of(name); ts != nil {
-			ts.CACertificatesBundle = o.Bundles[name]
+			ts.CACertificatesBundle = config.FileSource(o.Bundles[name])
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Revocations)) {
 		if ts := of(name); ts != nil {
-			ts.Revocations = o.Revocations[name]
+			ts.Revocations = fileSources(o.Revocations[name])
 		}
 	}
 	if len(faults) > 0 {

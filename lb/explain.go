@@ -50,7 +50,8 @@ func Explain(o ExplainOptions) (*Decision, error) {
 	}
 	m, r := newMaterial(nil), newReading()
 	m.now = func() time.Time { return o.At }
-	material := m.store(config.TrustStore{CACertificatesBundle: o.Bundle, Revocations: o.Revocations}, "", r)
+	files := config.TrustStore{CACertificatesBundle: config.FileSource(o.Bundle), Revocations: fileSources(o.Revocations)}
+	material := m.store(files, "", r)
 	if len(r.faults) > 0 {
 		return nil, withoutPaths(r.faults)
 	}

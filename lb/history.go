@@ -99,17 +99,25 @@ func bundleContent(file string, data []byte) versions.Content {
 	}
 }
 
-// contentsOf lists the files of a trust store. Revocation lists are read again when
-// they are copied, since they are never whole in memory.
-func contentsOf(bundle versions.Content, lists []revocation) []versions.Content {
+// contentsOf lists the files of a trust store, with what their sources call them.
+// Revocation lists are read again when they are copied, since they are never whole in
+// memory.
+func contentsOf(bundle versions.Content, lists []revocation, sources []SourceVersion) []versions.Content {
 	out := []versions.Content{bundle}
 	for _, l := range lists {
 		out = append(out, versions.Content{
 			File: versions.File{
 				Kind: versions.Revocation, Name: l.Name, SHA256: hex.EncodeToString(l.sum[:]), Size: int64(l.List.Size()),
 			},
-			Open: func() (io.ReadCloser, error) { return os.Open(l.Name) },
+			Open: func() (io.ReadCloser, error) { return os.Open(l.file) },
 		})
+	}
+	for i := range out {
+		for _, s := range sources {
+			if s.Source == out[i].Name {
+				out[i].SourceVersion = s.Version
+			}
+		}
 	}
 	return out
 }

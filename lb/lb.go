@@ -47,6 +47,7 @@ type LoadBalancer struct {
 	metrics  *metrics
 	state    *state.Store
 	watch    *fileWatch
+	sources  *sources
 	checking bool                    // nothing is to be opened or made
 	unpinned func(store string) bool // whose pins do not count, since other files are asked about; nil: nobody's
 	now      func() time.Time
@@ -82,7 +83,7 @@ func New(options Options) (*LoadBalancer, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = b.commit()
+	_, err = b.commit(context.Background(), false)
 	if err == nil {
 		err = b.reconcileOnce()
 	}
@@ -116,6 +117,8 @@ func newLoadBalancer(options Options) (*LoadBalancer, error) {
 		material: newMaterial(newCertificates()), seen: seen.New(0, 0), refusals: listener.NewRefusals(config.DefaultRefusals),
 		histories: newHistories(options.Logger), now: time.Now,
 	}
+	b.sources = newSources(options.Logger)
+	b.material.sources = b.sources
 	b.metrics = newMetrics(b)
 	b.runtime = newRuntime(b.logger, b.metrics)
 	return b, nil
@@ -136,6 +139,8 @@ func (b *LoadBalancer) Run(ctx context.Context) error {
 	tasks.Go(func() { b.reconcile(ctx) })
 	tasks.Go(func() { b.watch.run(ctx, func() { b.reloadAndLog(ctx, "a file changed") }) })
 	tasks.Go(func() { b.closeExpired(ctx) })
+	b.sources.report = func(why string) { b.reloadAndLog(ctx, why) }
+	tasks.Go(func() { b.sources.run(ctx) })
 	tasks.Go(func() { b.warnOfOutlook(ctx) })
 	tasks.Go(func() { b.saveSeen(ctx) })
 	tasks.Go(func() { b.tellExpiry(ctx) })
@@ -160,15 +165,19 @@ func (b *LoadBalancer) Run(ctx context.Context) error {
 	return err
 }
 
-// Reload reads the config and every file it names, and puts them in force. If
+// Reload reads the config and every file it names, asks every source, and puts them in
+// force. A source that does not answer stays as it is. If
 // anything is wrong with them, the error says what, with its place in the file,
 // and nothing changes. It returns when the new state is in force, for which Run
 // must be running. Logs are reopened by name in any case.
-func (b *LoadBalancer) Reload(ctx context.Context) error {
+func (b *LoadBalancer) Reload(ctx context.Context) error { return b.reload(ctx, true) }
+
+// reload is Reload; unless fetch, only sources that are new to it are asked.
+func (b *LoadBalancer) reload(ctx context.Context, fetch bool) error {
 	if err := b.runtime.reopenLogs(); err != nil {
 		b.logger.Error("reloading", "error", err)
 	}
-	revision, err := b.commit()
+	revision, err := b.commit(ctx, fetch)
 	if err == nil {
 		err = b.applied.wait(ctx, revision)
 	}
@@ -178,9 +187,9 @@ func (b *LoadBalancer) Reload(ctx context.Context) error {
 	return err
 }
 
-// reloadAndLog is Reload for those who cannot use an error.
+// reloadAndLog reads files again for those who cannot use an error.
 func (b *LoadBalancer) reloadAndLog(ctx context.Context, why string) {
-	if err := b.Reload(ctx); err != nil {
+	if err := b.reload(ctx, false); err != nil {
 		b.logger.Error("reload refused, the running state stays", "why", why, "error", err)
 		return
 	}
@@ -188,7 +197,8 @@ func (b *LoadBalancer) reloadAndLog(ctx context.Context, why string) {
 }
 
 // commit validates the files and writes what they say as the desired state.
-func (b *LoadBalancer) commit() (revision uint64, err error) {
+func (b *LoadBalancer) commit(ctx context.Context, fetch bool) (revision uint64, err error) {
+	b.refreshSources(ctx, fetch)
 	b.reloading.Lock()
 	defer b.reloading.Unlock()
 	p, err := b.read()
@@ -216,6 +226,14 @@ func (b *LoadBalancer) commit() (revision uint64, err error) {
 		b.applied.reached(changes.Revision, b.follow(b.state.Snapshot()))
 	}
 	return changes.Revision, nil
+}
+
+// refreshSources fetches what is to be read, before anybody is held up by it: a slow
+// server must not keep a local change from coming into force.
+func (b *LoadBalancer) refreshSources(ctx context.Context, all bool) {
+	if file, err := config.Load(b.path); err == nil { // commit tells of the error
+		b.sources.refresh(ctx, file, all)
+	}
 }
 
 // read makes a plan of the files as they are, and watches them whatever comes of
@@ -291,6 +309,7 @@ func (b *LoadBalancer) follow(desired *state.Snapshot) error {
 	b.rememberClients(p.desired)
 	b.refusals.Resize(p.desired.Admin.Refusals)
 	b.runtime.apply(p)
+	b.sources.follow(p.desired, p.reading.copies.used)
 	b.keepVersions(p)
 	return nil
 }
@@ -337,7 +356,10 @@ func namedFiles(file *config.File) []string {
 		}
 	}
 	for _, ts := range file.TrustStores {
-		out = append(append(out, ts.CACertificatesBundle), ts.Revocations...)
+		out = append(out, sourceFiles(ts.CACertificatesBundle, bundleExtensions)...)
+		for _, r := range ts.Revocations {
+			out = append(out, sourceFiles(r, revocationExtensions)...)
+		}
 		if folder := historyFolder(file.StateDirectory, ts.Name); folder != "" {
 			out = append(out, versions.PinFile(folder))
 		}

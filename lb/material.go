@@ -37,6 +37,7 @@ type storeMaterial struct {
 	set     *crl.Set
 	digest  [sha256.Size]byte // of all files
 	version string
+	sources []SourceVersion // of what was fetched
 
 	contents []versions.Content // the files, until they are kept
 }
@@ -45,6 +46,7 @@ type storeMaterial struct {
 // parses only what has changed. It is used by one goroutine at a time.
 type material struct {
 	certificates *certificates
+	sources      *sources // nil: there are files only
 	now          func() time.Time
 
 	lists map[[sha256.Size]byte]*crl.List
@@ -64,6 +66,7 @@ type reading struct {
 	warnings []Warning
 	used     map[string]bool   // certmagic's hashes
 	pairs    map[string]string // which of them stands where in the config
+	copies   copies
 	lists    map[[sha256.Size]byte]*crl.List
 	sets     map[[sha256.Size]byte]*crl.Set
 }
@@ -92,7 +95,7 @@ func (m *material) store(ts config.TrustStore, path string, r *reading) *storeMa
 	}
 	out := m.assemble(bundle, sources, path, r)
 	if out != nil {
-		out.contents = contentsOf(content, sources)
+		out.contents = contentsOf(content, sources, out.sources)
 	}
 	return out
 }
@@ -105,9 +108,9 @@ func (m *material) assemble(bundle *trust.Bundle, sources []revocation, path str
 	for _, s := range sources {
 		digest.Write(s.sum[:])
 	}
-	out := &storeMaterial{bundle: bundle}
+	out := &storeMaterial{bundle: bundle, sources: r.copies.versions(path)}
 	digest.Sum(out.digest[:0])
-	out.version = fmt.Sprintf("sha256:%x", out.digest[:8])
+	out.version = versionOf(out.digest, out.sources)
 	before := len(r.faults)
 	out.set = m.set(out.digest, sources, bundle, path, r)
 	if len(r.faults) > before {
@@ -116,48 +119,57 @@ func (m *material) assemble(bundle *trust.Bundle, sources []revocation, path str
 	return out
 }
 
-// bundle reads the certificates of a trust store; nil if the file has faults.
-func (m *material) bundle(file, path string, r *reading) (*trust.Bundle, versions.Content) {
-	data, err := readFile(file, maxBundleFile)
-	if err != nil {
-		r.faults.Add(path, "%v", err)
+// bundle reads the certificates of a trust store; nil if a file has faults.
+func (m *material) bundle(src config.Source, path string, r *reading) (*trust.Bundle, versions.Content) {
+	data, name := m.bundleData(src, path, r)
+	if data == nil {
 		return nil, versions.Content{}
 	}
 	bundle, err := trust.ParseBundle(data, m.now())
 	if err != nil {
-		r.addFile(path, file, err)
+		r.addFile(path, name, err)
 		return nil, versions.Content{}
 	}
 	for _, w := range bundle.Warnings {
-		r.warnings = append(r.warnings, Warning{File: file, Path: path, Problem: w.String()})
+		r.warnings = append(r.warnings, Warning{File: name, Path: path, Problem: w.String()})
 	}
-	return bundle, bundleContent(file, data)
+	return bundle, bundleContent(name, data)
 }
 
 type revocation struct {
 	crl.Source
-	sum [sha256.Size]byte
+	file string // that it was read from, which is a copy if the source is remote
+	sum  [sha256.Size]byte
 }
 
 func (m *material) revocations(ts config.TrustStore, path string, r *reading) []revocation {
 	var out []revocation
-	for i, file := range ts.Revocations {
+	for i, src := range ts.Revocations {
 		at := fault.Index(path+".revocations", i)
-		f, size, err := openFile(file, maxRevocationFile)
-		if err != nil {
-			r.faults.Add(at, "%v", err)
-			continue
+		for _, found := range m.locate(src, kindRevocations, at, r) {
+			if list := m.revocation(found, at, r); list != nil {
+				out = append(out, *list)
+			}
 		}
-		list, sum, err := m.list(f, size)
-		f.Close()
-		if err != nil {
-			r.addFile(at, file, err)
-			continue
-		}
-		r.lists[sum] = list
-		out = append(out, revocation{crl.Source{Name: file, List: list}, sum})
 	}
 	return out
+}
+
+// revocation reads one revocation list; nil if it has faults.
+func (m *material) revocation(found located, at string, r *reading) *revocation {
+	f, size, err := openFile(found.file, maxRevocationFile)
+	if err != nil {
+		r.faults.Add(at, "%v", err)
+		return nil
+	}
+	defer f.Close()
+	list, sum, err := m.list(f, size)
+	if err != nil {
+		r.addFile(at, found.name, err)
+		return nil
+	}
+	r.lists[sum] = list
+	return &revocation{crl.Source{Name: found.name, List: list}, found.file, sum}
 }
 
 // list reads a revocation list, or finds it among those that were read before. It never

@@ -39,7 +39,7 @@ func newMetrics(b *LoadBalancer) *metrics {
 			Name: "postern_refusals_kept", Help: "Refused clients that the admin side can tell of.",
 		}, func() float64 { return float64(b.refusals.Len()) }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		&trustCollector{balancer: b}, &targetCollector{balancer: b},
+		&trustCollector{balancer: b}, &targetCollector{balancer: b}, &sourceCollector{balancer: b},
 	)
 	return m
 }

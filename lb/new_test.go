@@ -30,7 +30,7 @@ func TestNewRefuses(t *testing.T) {
 		{"bundle is a folder", func(s *site) {
 			check(s.t, os.Remove(s.path("bundle.pem")))
 			check(s.t, os.Mkdir(s.path("bundle.pem"), 0o755))
-		}, []string{bundleAt, "bundle.pem is a folder: name a file in it"}},
+		}, []string{bundleAt, "bundle.pem has no file that ends in .pem, .crt"}},
 		{"bundle truncated", func(s *site) { s.write("bundle.pem", s.root.PEM()[:200]) }, []string{bundleAt, "bundle.pem: ", "line "}},
 		{"bundle is a key", func(s *site) { s.write("bundle.pem", s.root.KeyPEM()) }, []string{bundleAt, "bundle.pem: ", "PRIVATE KEY"}},
 		{"bundle is noise", func(s *site) { s.write("bundle.pem", []byte("\x30\x82\x00")) }, []string{bundleAt, "bundle.pem: "}},

@@ -48,9 +48,28 @@ type plannedGroup struct {
 	isNew  bool
 }
 
-// plan checks desired against everything it names. The error is a config.Errors.
+// plan checks desired against everything it names. If what was fetched last does not
+// fit, it goes back to the copies that were in force last. The error is a
+// config.Errors.
 func (b *LoadBalancer) plan(desired *config.File) (*plan, error) {
+	p, err := b.planWith(desired, false)
+	waiting := b.sources.waiting(desired)
+	if err == nil || len(waiting) == 0 {
+		return p, err
+	}
+	older, olderErr := b.planWith(desired, true)
+	if olderErr != nil {
+		return nil, err
+	}
+	b.logger.Error("the newest copies of sources are refused, those that were in force last stay", "sources", waiting, "error", err)
+	return older, nil
+}
+
+// planWith makes a plan of the newest copies of the sources, or of those that were in
+// force last.
+func (b *LoadBalancer) planWith(desired *config.File, accepted bool) (*plan, error) {
 	r := newReading()
+	r.copies = copies{root: b.sources.rootOf(desired), accepted: accepted}
 	p := &plan{
 		desired: desired, reading: r,
 		stores: make(map[string]*plannedStore), groups: make(map[string]*plannedGroup),

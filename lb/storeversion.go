@@ -140,7 +140,7 @@ func (m *material) keptList(blob, name string) (revocation, error) {
 	}
 	defer f.Close()
 	list, sum, err := m.list(f, size)
-	return revocation{crl.Source{Name: name, List: list}, sum}, err
+	return revocation{crl.Source{Name: name, List: list}, blob, sum}, err
 }
 
 // addMaterialWarnings notes what is questionable about a version that was not read

@@ -112,7 +112,8 @@ func contractFile(folder string) *config.File {
 		}},
 		SeenClients: config.SeenClients{Limit: 10_000, Retention: 720 * time.Hour},
 		TrustStores: []config.TrustStore{{
-			Name: "partners", CACertificatesBundle: at("pki/ca-bundle.pem"), Revocations: []string{at("pki/partner.crl")},
+			Name: "partners", CACertificatesBundle: config.FileSource(at("pki/ca-bundle.pem")),
+			Revocations:      []config.Source{config.FileSource(at("pki/partner.crl"))},
 			RevocationPolicy: config.RevocationPolicy{Missing: config.MissingAllow, Expired: config.ExpiredAllow, Scope: config.ScopeChain},
 			VersionsToKeep:   config.DefaultVersionsToKeep,
 		}},

@@ -64,6 +64,8 @@ func (d *decoder) value(node ast.Node, path string, f field, v reflect.Value) {
 		d.value(node, path, f, v.Elem())
 	case v.Kind() == reflect.Slice:
 		d.list(node, path, f, v)
+	case v.Type() == sourceType:
+		d.source(node, path, v)
 	case v.Kind() == reflect.Struct && v.Type() != prefixType:
 		d.mapping(node, path, v)
 	default:

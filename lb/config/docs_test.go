@@ -51,6 +51,7 @@ var documented = map[string]reflect.Type{
 	"`seen_clients`":                                   reflect.TypeFor[SeenClients](),
 	"`logs`":                                           reflect.TypeFor[Logs](),
 	"`logs.connection` and `logs.access`":              reflect.TypeFor[Log](),
+	"`trust_stores[]`: sources":                        reflect.TypeFor[Source](),
 }
 
 var tableRow = regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)` \\|(.*)$")

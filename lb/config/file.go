@@ -74,13 +74,13 @@ func (XFFProcessingMode) values() []string {
 	return []string{string(XFFAppend), string(XFFPreserve), string(XFFRemove)}
 }
 
-// TrustStore names the files that say which client certificates to believe.
+// TrustStore names what says which client certificates to believe.
 type TrustStore struct {
 	Name string `yaml:"name,required,filled"`
-	// CACertificatesBundle is the path of a PEM file of CA certificates.
-	CACertificatesBundle string `yaml:"ca_certificates_bundle,required,filled,path"`
-	// Revocations are the paths of CRL files, PEM or DER.
-	Revocations []string `yaml:"revocations,path"`
+	// CACertificatesBundle has the CA certificates, PEM.
+	CACertificatesBundle Source `yaml:"ca_certificates_bundle,required"`
+	// Revocations have the CRLs, PEM or DER.
+	Revocations []Source `yaml:"revocations"`
 	// RevocationPolicy says what a missing and an expired list mean.
 	RevocationPolicy RevocationPolicy `yaml:"revocation_policy"`
 	// VersionsToKeep is how many versions of bundle and lists can be gone back to.

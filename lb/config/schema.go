@@ -11,6 +11,7 @@ var (
 	durationType   = reflect.TypeFor[time.Duration]()
 	sizeType       = reflect.TypeFor[Size]()
 	percentageType = reflect.TypeFor[Percentage]()
+	sourceType     = reflect.TypeFor[Source]()
 	prefixType     = reflect.TypeFor[netip.Prefix]()
 )
 

@@ -19,7 +19,7 @@ const (
 	MaxTargetGroups = 3_000
 	// MaxTrustStores bounds trust stores; ALB's quota is 20.
 	MaxTrustStores = 1_000
-	// MaxRevocations bounds the CRL files of one trust store; ALB's quota is 30.
+	// MaxRevocations bounds the revocation sources of one trust store; ALB's quota is 30.
 	MaxRevocations = 1_000
 	// MaxForwardGroups bounds the target groups of one forward action, as ALB
 	// does (ALB, "Action types").
@@ -173,21 +173,24 @@ func (v *validator) trustStores() {
 	names := make([]string, len(stores))
 	for i, s := range stores {
 		names[i] = s.Name
+		v.source(fault.Index("trust_stores", i)+".ca_certificates_bundle", s.CACertificatesBundle)
 		v.revocations(fault.Index("trust_stores", i)+".revocations", s.Revocations)
 	}
 	v.names("trust_stores", names)
 }
 
-func (v *validator) revocations(path string, files []string) {
-	v.atMost(path, len(files), MaxRevocations)
-	first := make(map[string]int, len(files))
-	for i, f := range files {
+func (v *validator) revocations(path string, sources []Source) {
+	v.atMost(path, len(sources), MaxRevocations)
+	first := make(map[string]int, len(sources))
+	for i, s := range sources {
 		at := fault.Index(path, i)
-		if j, taken := first[f]; taken && f != "" {
-			v.refuse(at, "the file %s is already %s", quoteText(f), fault.Index(path, j))
+		v.source(at, s)
+		id := s.identity()
+		if j, taken := first[id]; taken && id != "" {
+			v.refuse(at, "%s is already %s", quoteText(s.String()), fault.Index(path, j))
 			continue
 		}
-		first[f] = i
+		first[id] = i
 	}
 }
 
