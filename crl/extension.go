@@ -34,8 +34,6 @@ var (
 	errNumber         = errors.New("cRLNumber is not a number of 0 to 20 bytes")
 	errRevocationDate = errors.New("revocationDate is not a time as RFC 5280, 5.1.2.6 has it")
 	errVersion1       = errors.New("extensions in a list of version 1")
-	errRemove         = errors.New("removeFromCRL belongs in delta lists only: get the full list")
-	errDelta          = errors.New("this is a delta list, which is not enough by itself: get the full list of the CA")
 	errIndirect       = errors.New("this is an indirect list, with entries of other CAs: get the list that the issuing CA signs")
 )
 
@@ -153,12 +151,18 @@ func (p *parser) extension(x extension) error {
 		}
 		return nil
 	case x.is(oidAuthorityKey) && !x.critical:
-		return checkAuthorityKey(x.value)
+		var err error
+		p.list.authorityKey, err = readAuthorityKey(x.value)
+		return err
 	case x.is(oidDeltaIndicator):
-		return errDelta
+		var ok bool
+		if p.list.base, ok = readNumber(x.value); !ok {
+			return errDeltaNumber
+		}
+		return nil
 	case x.is(oidDistributionPoint):
 		var err error
-		p.list.scope, err = readDistributionPoint(x.value)
+		p.list.scope, err = readDistributionPoint(x.value, p.list.rawIssuer)
 		return err
 	}
 	return x.passOver()
@@ -174,14 +178,14 @@ func readNumber(value cryptobyte.String) (*big.Int, bool) {
 	return n, true
 }
 
-// checkAuthorityKey checks the form of AuthorityKeyIdentifier. What it says is not
-// needed: the signature tells which key signed the list.
-func checkAuthorityKey(value cryptobyte.String) error {
+// readAuthorityKey reads the keyIdentifier of AuthorityKeyIdentifier, for people: the
+// signature tells which key signed the list.
+func readAuthorityKey(value cryptobyte.String) ([]byte, error) {
 	var sequence, keyID cryptobyte.String
 	var present bool
 	if !value.ReadASN1(&sequence, asn1.SEQUENCE) || !value.Empty() ||
 		!sequence.ReadOptionalASN1(&keyID, &present, asn1.Tag(0).ContextSpecific()) {
-		return errors.New("malformed authorityKeyIdentifier")
+		return nil, errors.New("malformed authorityKeyIdentifier")
 	}
-	return nil
+	return bytes.Clone(keyID), nil
 }

@@ -1,7 +1,9 @@
 package crl
 
 import (
+	"bytes"
 	"math/big"
+	"strings"
 	"time"
 )
 
@@ -14,12 +16,17 @@ type List struct {
 	rawIssuer  []byte
 	issuer     string
 	number     *big.Int
+	base       *big.Int // BaseCRLNumber of a delta list; nil for others
 	thisUpdate time.Time
 	nextUpdate time.Time
 	scope      scope
 	index      index
 	entries    int
 	negative   int // how many entries have a negative serial
+
+	reasonCounts [maxReason + 1]int
+	dates        dates
+	authorityKey []byte // keyIdentifier
 
 	algorithm algorithm
 	digest    []byte // of the signed part, by the algorithm's hash
@@ -49,6 +56,44 @@ func (l *List) ThisUpdate() time.Time { return l.thisUpdate }
 // NextUpdate returns when the next list is due, in UTC, or the zero time if the
 // list does not say.
 func (l *List) NextUpdate() time.Time { return l.nextUpdate }
+
+// BaseNumber returns the number of the oldest list that a delta list (RFC 5280, 5.2.4)
+// brings up to date, or nil if the list is not a delta.
+func (l *List) BaseNumber() *big.Int {
+	if l.base == nil {
+		return nil
+	}
+	return new(big.Int).Set(l.base)
+}
+
+// Version returns the version of the format, 1 or 2.
+func (l *List) Version() int { return l.version }
+
+// Scope says which certificates and reasons the list is about (RFC 5280, 5.2.5), as
+// text for people; empty if it is about all.
+func (l *List) Scope() string { return l.scope.String() }
+
+// SignatureAlgorithm returns how the list is signed, such as "SHA256 with ECDSA".
+func (l *List) SignatureAlgorithm() string {
+	hash := strings.ReplaceAll(l.algorithm.hash.String(), "-", "")
+	return hash + " with " + [...]string{schemePKCS1: "RSA", schemePSS: "RSA-PSS", schemeECDSA: "ECDSA"}[l.algorithm.scheme]
+}
+
+// AuthorityKeyID returns the key identifier of the signer as the list has it, or nil.
+func (l *List) AuthorityKeyID() []byte { return bytes.Clone(l.authorityKey) }
+
+// RevocationDates returns the first and the last revocationDate of the entries, in
+// UTC; zero if there are none.
+func (l *List) RevocationDates() (first, last time.Time) { return l.dates.span() }
+
+// ReasonCount returns how many entries have the reason; in a delta list, reason
+// 8 (removeFromCRL) takes entries of the base back.
+func (l *List) ReasonCount(reason ReasonCode) int {
+	if int(reason) >= len(l.reasonCounts) {
+		return 0
+	}
+	return l.reasonCounts[reason]
+}
 
 // Len returns the number of entries.
 func (l *List) Len() int { return l.entries }
