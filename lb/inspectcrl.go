@@ -41,6 +41,16 @@ type CRLReport struct {
 	Expired    bool `json:"expired"`
 	Entries    int  `json:"entries"`
 	IndexBytes int  `json:"index_bytes"` // memory that the entries take
+	Version    int  `json:"version"`
+	// BaseNumber is the number of the list that a delta list builds on.
+	BaseNumber     string         `json:"base_number,omitempty"`
+	Scope          string         `json:"scope,omitempty"` // what it is about, if not about all that its CA issued
+	AuthorityKeyID string         `json:"authority_key_id,omitempty"`
+	Reasons        map[string]int `json:"reasons"` // entries by reason
+	FirstRevoked   time.Time      `json:"first_revoked,omitzero"`
+	LastRevoked    time.Time      `json:"last_revoked,omitzero"`
+	// SignatureAlgorithm is how it is signed.
+	SignatureAlgorithm string `json:"signature_algorithm"`
 	// Signature is good, bad or not checked, for want of a bundle.
 	Signature       string   `json:"signature"`
 	SignatureDetail string   `json:"signature_detail,omitempty"`
@@ -82,6 +92,7 @@ func InspectCRL(file string, o CRLOptions) (*CRLReport, error) {
 	if n := list.Number(); n != nil {
 		r.Number = n.String()
 	}
+	r.describe(list)
 	for _, w := range list.Warnings(o.At) {
 		r.Warnings = append(r.Warnings, w.Detail)
 	}
@@ -90,6 +101,25 @@ func InspectCRL(file string, o CRLOptions) (*CRLReport, error) {
 	}
 	return r, r.checkSignature(o)
 }
+
+// describe adds what an operator asks less often.
+func (r *CRLReport) describe(list *crl.List) {
+	r.Version, r.Scope, r.SignatureAlgorithm = list.Version(), list.Scope(), list.SignatureAlgorithm()
+	r.AuthorityKeyID = strings.ToUpper(hex.EncodeToString(list.AuthorityKeyID()))
+	r.FirstRevoked, r.LastRevoked = list.RevocationDates()
+	if n := list.BaseNumber(); n != nil {
+		r.BaseNumber = n.String()
+	}
+	r.Reasons = make(map[string]int)
+	for code := range crl.ReasonCode(reasonCodes) {
+		if n := list.ReasonCount(code); n > 0 {
+			r.Reasons[code.String()] = n
+		}
+	}
+}
+
+// reasonCodes is how many codes there may be (RFC 5280, section 5.3.1).
+const reasonCodes = 11
 
 // checkSignature looks for the CA that signed the list. The error is about the bundle.
 func (r *CRLReport) checkSignature(o CRLOptions) error {
@@ -138,8 +168,19 @@ func (r *CRLReport) Text() string {
 	default:
 		signature += ": " + r.SignatureDetail
 	}
+	if r.BaseNumber != "" {
+		number += ", a delta list to number " + r.BaseNumber
+	}
+	signature += ", " + r.SignatureAlgorithm
 	fmt.Fprintf(&b, "  issuer       %s\n  number       %s\n  thisUpdate   %s (%v ago)\n  nextUpdate   %s\n  signature    %s\n  memory       %d bytes\n",
 		r.Issuer, number, r.ThisUpdate.Format(time.RFC3339), time.Duration(r.AgeSeconds)*time.Second, next, signature, r.IndexBytes)
+	if r.Scope != "" {
+		fmt.Fprintf(&b, "  scope        %s\n", r.Scope)
+	}
+	if r.Entries > 0 {
+		fmt.Fprintf(&b, "  reasons      %s\n  revoked      from %s to %s\n", countsText(r.Reasons),
+			r.FirstRevoked.Format(time.RFC3339), r.LastRevoked.Format(time.RFC3339))
+	}
 	for _, w := range r.Warnings {
 		fmt.Fprintf(&b, "  warning: %s\n", w)
 	}
