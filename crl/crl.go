@@ -7,11 +7,13 @@
 //
 // A list answers for the certificates that its signer issued: same name and same
 // key. Lists of one signer are united, so that a certificate is revoked if any
-// of them says so; that is also how partitioned lists (RFC 5280, 5.2.5) add up.
+// of them says so. It is good only if lists vouch for it: a partition (RFC
+// 5280, 5.2.5) does so for certificates whose cRLDistributionPoints name it, and
+// a list for some reasons needs others for the rest. A delta list lies over its base.
 //
 // The package fetches nothing, walks no chains, and does not decide what a
 // missing or stale list means. It reports a [Status] and [Warning]s; policy is
-// package trust's. Delta lists and indirect lists are refused.
+// package trust's. Indirect lists are refused.
 package crl
 
 import (
@@ -77,7 +79,8 @@ type Set struct {
 // A signer is a CA, by name and key, with the lists that it signed.
 type signer struct {
 	name    []byte // DER
-	lists   []*List
+	lists   []*held
+	limited bool      // some list has a limited scope, see vouched
 	renewed []*signer // other keys of the same CA, see linkKeys
 }
 
@@ -89,11 +92,19 @@ type signer struct {
 func NewSet(sources []Source, cas []*x509.Certificate) (*Set, error) {
 	set := &Set{byKey: make(map[string][]*signer)}
 	var faults []error
+	var deltas []delta
 	for _, source := range sources {
-		if err := set.add(source, cas); err != nil {
+		signer, err := set.add(source, cas)
+		switch {
+		case err != nil:
 			faults = append(faults, fmt.Errorf("%s: %w", source.Name, err))
+		case source.List.base != nil:
+			deltas = append(deltas, delta{source, signer})
+		default:
+			signer.hold(source.List)
 		}
 	}
+	faults = append(faults, set.applyDeltas(deltas)...)
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
@@ -101,20 +112,24 @@ func NewSet(sources []Source, cas []*x509.Certificate) (*Set, error) {
 	return set, nil
 }
 
-// add finds the signer of a source and files the list under it.
-func (s *Set) add(source Source, cas []*x509.Certificate) error {
+// add finds the signer of a source, and counts the list.
+func (s *Set) add(source Source, cas []*x509.Certificate) (*signer, error) {
 	if source.List == nil {
-		return errors.New("no list: parse the file first")
+		return nil, errors.New("no list: parse the file first")
 	}
 	ca, err := source.List.signedBy(cas)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.sources = append(s.sources, source)
 	s.entries += source.List.Len()
-	found := s.signerFor(ca)
-	found.lists = append(found.lists, source.List)
-	return nil
+	return s.signerFor(ca), nil
+}
+
+// hold files a full list under its signer.
+func (f *signer) hold(list *List) {
+	f.lists = append(f.lists, &held{List: list})
+	f.limited = f.limited || list.scope.limited()
 }
 
 // signerFor returns the signer with the name and the key of a CA, if need be a new one.
@@ -160,11 +175,11 @@ func (s *Set) Status(cert, issuer *x509.Certificate) Result {
 		if !list.scope.covers(cert) {
 			continue
 		}
-		if reason, ok := list.index.find(serial); ok {
-			return Result{Status: Revoked, Reason: reason, List: list}
+		if reason, by, ok := list.find(serial); ok {
+			return Result{Status: Revoked, Reason: reason, List: by}
 		}
-		if result.List == nil || fresher(list.nextUpdate, result.FreshUntil) {
-			result = Result{Status: Good, List: list, FreshUntil: list.nextUpdate}
+		if until := list.freshUntil(); result.List == nil || fresher(until, result.FreshUntil) {
+			result = Result{Status: Good, List: list.List, FreshUntil: until}
 		}
 	}
 	if len(found.renewed) > 0 {
@@ -172,7 +187,24 @@ func (s *Set) Status(cert, issuer *x509.Certificate) Result {
 			return elsewhere
 		}
 	}
+	if found.limited {
+		return found.vouched(cert)
+	}
 	return result
+}
+
+// vouched says whether the lists together vouch for a certificate that none of them
+// has, and some do not speak of.
+func (f *signer) vouched(cert *x509.Certificate) Result {
+	var named points
+	named.read(cert)
+	var v vouching
+	for _, list := range f.lists {
+		if list.scope.covers(cert) {
+			v.add(list, named.vouches(&list.scope))
+		}
+	}
+	return v.result()
 }
 
 // fresher reports whether a is later than b, of which zero is later than any other.

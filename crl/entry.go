@@ -26,6 +26,7 @@ func (p *parser) revoked(end int) error {
 		if e.serial[0] >= 0x80 {
 			p.list.negative++
 		}
+		p.list.reasonCounts[e.reason]++
 		b.add(e)
 	}
 	p.list.entries = b.n
@@ -160,8 +161,6 @@ func readReason(value cryptobyte.String) (ReasonCode, error) {
 
 func checkReason(reason ReasonCode) error {
 	switch {
-	case reason == removeFromCRL:
-		return errRemove
 	case reason > maxReason || reason == 7:
 		return fmt.Errorf("reason code %d, and RFC 5280, 5.3.1 has none such", reason)
 	}

@@ -34,8 +34,6 @@ var (
 	errNumber         = errors.New("cRLNumber is not a number of 0 to 20 bytes")
 	errRevocationDate = errors.New("revocationDate is not a time as RFC 5280, 5.1.2.6 has it")
 	errVersion1       = errors.New("extensions in a list of version 1")
-	errRemove         = errors.New("removeFromCRL belongs in delta lists only: get the full list")
-	errDelta          = errors.New("this is a delta list, which is not enough by itself: get the full list of the CA")
 	errIndirect       = errors.New("this is an indirect list, with entries of other CAs: get the list that the issuing CA signs")
 )
 
@@ -155,10 +153,14 @@ func (p *parser) extension(x extension) error {
 	case x.is(oidAuthorityKey) && !x.critical:
 		return checkAuthorityKey(x.value)
 	case x.is(oidDeltaIndicator):
-		return errDelta
+		var ok bool
+		if p.list.base, ok = readNumber(x.value); !ok {
+			return errDeltaNumber
+		}
+		return nil
 	case x.is(oidDistributionPoint):
 		var err error
-		p.list.scope, err = readDistributionPoint(x.value)
+		p.list.scope, err = readDistributionPoint(x.value, p.list.rawIssuer)
 		return err
 	}
 	return x.passOver()

@@ -14,12 +14,15 @@ type List struct {
 	rawIssuer  []byte
 	issuer     string
 	number     *big.Int
+	base       *big.Int // BaseCRLNumber of a delta list; nil for others
 	thisUpdate time.Time
 	nextUpdate time.Time
 	scope      scope
 	index      index
 	entries    int
 	negative   int // how many entries have a negative serial
+
+	reasonCounts [maxReason + 1]int
 
 	algorithm algorithm
 	digest    []byte // of the signed part, by the algorithm's hash
@@ -49,6 +52,31 @@ func (l *List) ThisUpdate() time.Time { return l.thisUpdate }
 // NextUpdate returns when the next list is due, in UTC, or the zero time if the
 // list does not say.
 func (l *List) NextUpdate() time.Time { return l.nextUpdate }
+
+// BaseNumber returns the number of the oldest list that a delta list (RFC 5280, 5.2.4)
+// brings up to date, or nil if the list is not a delta.
+func (l *List) BaseNumber() *big.Int {
+	if l.base == nil {
+		return nil
+	}
+	return new(big.Int).Set(l.base)
+}
+
+// Version returns the version of the format, 1 or 2.
+func (l *List) Version() int { return l.version }
+
+// Scope says which certificates and reasons the list is about (RFC 5280, 5.2.5), as
+// text for people; empty if it is about all.
+func (l *List) Scope() string { return l.scope.String() }
+
+// ReasonCount returns how many entries have the reason; in a delta list, reason
+// 8 (removeFromCRL) takes entries of the base back.
+func (l *List) ReasonCount(reason ReasonCode) int {
+	if int(reason) >= len(l.reasonCounts) {
+		return 0
+	}
+	return l.reasonCounts[reason]
+}
 
 // Len returns the number of entries.
 func (l *List) Len() int { return l.entries }

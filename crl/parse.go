@@ -30,9 +30,8 @@ func Parse(data []byte) (*List, error) { return Read(bytes.NewReader(data)) }
 //
 // The list may be of version 2 or, without any extension, 1. Its signature
 // algorithm is SHA-256, SHA-384 or SHA-512 with RSA PKCS #1, RSA-PSS or ECDSA. These
-// are refused: delta and indirect lists, lists for some reasons or for
-// attribute certificates only, unknown critical extensions, entries with
-// removeFromCRL, serial numbers over 20 bytes, times that are not as RFC 5280
+// are refused: indirect lists, lists for attribute certificates only, unknown
+// critical extensions, removeFromCRL outside of delta lists, serial numbers over 20 bytes, times that are not as RFC 5280
 // wants them, and DER that is not canonical. Negative serial numbers are
 // kept and looked up as such; ALB cannot revoke those.
 //
@@ -49,7 +48,7 @@ func Read(src io.Reader) (*List, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := parser{window: newWindow(der, &turn), list: &List{}}
+	p := parser{window: newWindow(der, &turn), list: &List{scope: wholeScope()}}
 	if err := p.parse(); err != nil {
 		return nil, p.cause(err)
 	}
@@ -228,6 +227,9 @@ func (p *parser) body(end int) error {
 	}
 	if p.offset() != end {
 		return fault(p.offset(), "unexpected data after the last field")
+	}
+	if err := p.list.checkDelta(); err != nil {
+		return fault(0, "%v", err)
 	}
 	return nil
 }

@@ -6,8 +6,7 @@ import "strconv"
 // value also stands for an entry that does not say.
 type ReasonCode uint8
 
-// The reason codes that a full list may have. There is no 7, and 8
-// (removeFromCRL) belongs in delta lists only.
+// The reason codes. There is no 7, and 8 (removeFromCRL) belongs in delta lists only.
 const (
 	Unspecified          ReasonCode = 0
 	KeyCompromise        ReasonCode = 1

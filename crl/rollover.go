@@ -62,8 +62,8 @@ func (f *signer) revokedElsewhere(cert *x509.Certificate, serial []byte) (Result
 	for at, end := 0, 1; at < end; at++ {
 		if at > 0 {
 			for _, list := range queue[at].lists {
-				if reason, ok := list.index.find(serial); ok && list.scope.covers(cert) {
-					return Result{Status: Revoked, Reason: reason, List: list}, true
+				if reason, by, ok := list.find(serial); ok && list.scope.covers(cert) {
+					return Result{Status: Revoked, Reason: reason, List: by}, true
 				}
 			}
 		}

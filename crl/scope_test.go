@@ -38,6 +38,7 @@ func TestScope(t *testing.T) {
 		{"CA certificates", point(caOnly), crl.Unknown, crl.Revoked},
 		{"false, spelt out", point(notUserOnly), crl.Revoked, crl.Revoked},
 		{"partition", point(uri), crl.Revoked, crl.Revoked},
+		{"some reasons", point(someReasons), crl.Revoked, crl.Revoked},
 		{"partition of user certificates", point(uri + userOnly), crl.Revoked, crl.Unknown},
 		{"not critical", ext(pointOID, "3003"+userOnly), crl.Revoked, crl.Unknown},
 	} {
@@ -71,7 +72,8 @@ func TestScopesAreUnited(t *testing.T) {
 	}
 }
 
-// TestPartitionsAreUnited has two partitions with a certificate each.
+// TestPartitionsAreUnited has two partitions with a certificate each. The certificates name
+// no distribution point, so that the partitions revoke them but do not vouch for them.
 func TestPartitionsAreUnited(t *testing.T) {
 	root := pki.NewRoot("root")
 	a, b, c := root.Client("a"), root.Client("b"), root.Client("c")
@@ -81,7 +83,7 @@ func TestPartitionsAreUnited(t *testing.T) {
 	for _, tt := range []struct {
 		cert *pki.Entity
 		want crl.Status
-	}{{a, crl.Revoked}, {b, crl.Revoked}, {c, crl.Good}} {
+	}{{a, crl.Revoked}, {b, crl.Revoked}, {c, crl.Unknown}} {
 		if got := set.Status(tt.cert.Cert, root.Cert).Status; got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.cert.Cert.Subject.CommonName, got, tt.want)
 		}
@@ -97,7 +99,11 @@ func TestScopeRefusals(t *testing.T) {
 	}{
 		{"indirect", point(indirect), "indirect list"},
 		{"indirect partition", point(uri + indirect), "indirect list"},
-		{"some reasons", point(someReasons), "some reasons only"},
+		{"no reasons", point("830100"), "malformed issuingDistributionPoint"},
+		{"unknown reasons", point("8303040010"), "malformed issuingDistributionPoint"},
+		{"no names", point("a002a000"), "malformed issuingDistributionPoint"},
+		{"empty point", point("a000"), "malformed issuingDistributionPoint"},
+		{"names of no known form", point("a003a20101"), "malformed issuingDistributionPoint"},
 		{"attribute certificates", point(attributeOnly), "attribute certificates"},
 		{"users and CAs", point(userOnly + caOnly), "about none"},
 		{"wrong order", point(caOnly + userOnly), "malformed issuingDistributionPoint"},

@@ -104,9 +104,9 @@ func (l *List) Warnings(now time.Time) []Warning {
 		"the list is dated %s, in the future, and applies already: check the clocks", l.thisUpdate.Format(time.RFC3339))
 	add(l.nextUpdate.IsZero(), NoNextUpdate, "the list has no nextUpdate, so nothing tells when it is stale")
 	add(l.number == nil, NoNumber, "the list has no number, so nothing tells whether it is the newest")
-	add(l.entries == 0, Empty, "the list has no entries")
+	add(l.entries == 0 && l.base == nil, Empty, "the list has no entries")
 	add(l.scope.partition, Partitioned,
-		"the list is one partition of its CA's revocations: name the lists of all the others too")
+		"the list is one partition of its CA's revocations, and vouches only for certificates that name it: name the lists of all the others too")
 	add(l.negative > 0, Negative,
 		"%d entries have negative serial numbers, which ALB cannot revoke", l.negative)
 	add(l.size > QuotaSize, OverQuota, "file of %d bytes, over ALB's limit of %d", l.size, QuotaSize)
