@@ -7,6 +7,7 @@ import (
 	"math/big"
 	mathrand "math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -44,7 +45,7 @@ func bigSerials(entries []byte) []*big.Int {
 }
 
 // benchSizes are the lists that are measured, in entries.
-var benchSizes = []int{10_000, million}
+var benchSizes = []int{10_000, 100_000, million}
 
 // BenchmarkStatus is one look-up, with serials all over the index so that a big one is
 // not in the processor's caches. It leaves out what a handshake does around it.
@@ -74,6 +75,31 @@ func BenchmarkStatus(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// BenchmarkStatusParts is one look-up of a certificate that a list does not have, where a
+// partition or a delta list makes the answer.
+func BenchmarkStatusParts(b *testing.B) {
+	root := pki.NewRoot("root")
+	base := slices.Concat(ext(numberOID, "020105"), point(full(nameY)))
+	cert := dps(root.Client("client").Cert, full(nameZ), full(nameY))
+	whole := bigList(root, 10_000) // number 1
+	for _, bench := range []struct {
+		name string
+		set  *crl.Set
+	}{
+		{"partition", newSet(b, certs(root), draft{ca: root, entries: bigEntries(10_000), extensions: base}.der())},
+		{"delta", newSet(b, certs(root), whole, deltaOf(root, "01", "02", bigEntries(100)))},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if bench.set.Status(cert, root.Cert).Status != crl.Good {
+					b.Fatal("not good")
+				}
+			}
+		})
 	}
 }
 

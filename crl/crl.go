@@ -224,6 +224,8 @@ type Info struct {
 	Name       string    // of the Source
 	Issuer     string    // as RFC 2253 has it
 	Number     *big.Int  // nil if the list has none
+	BaseNumber *big.Int  // of a delta list; nil for others
+	Scope      string    // as List.Scope has it; empty if it is everything
 	ThisUpdate time.Time // UTC
 	NextUpdate time.Time // UTC; zero if the list has none
 	Entries    int
@@ -240,6 +242,7 @@ func (s *Set) Lists() []Info {
 		list := source.List
 		infos[i] = Info{
 			Name: source.Name, Issuer: list.Issuer(), Number: list.Number(),
+			BaseNumber: list.BaseNumber(), Scope: list.Scope(),
 			ThisUpdate: list.ThisUpdate(), NextUpdate: list.NextUpdate(),
 			Entries: list.Len(), IndexBytes: list.IndexBytes(),
 		}

@@ -11,6 +11,7 @@ import (
 type entry struct {
 	serial []byte // DER content octets, a part of the window
 	reason ReasonCode
+	date   []byte // element, a part of the window
 }
 
 // revoked builds the index of revokedCertificates (RFC 5280, 5.1.2.6), which end
@@ -27,6 +28,7 @@ func (p *parser) revoked(end int) error {
 			p.list.negative++
 		}
 		p.list.reasonCounts[e.reason]++
+		p.list.dates.note(e.date)
 		b.add(e)
 	}
 	p.list.entries = b.n
@@ -75,6 +77,7 @@ func quickEntry(b []byte, version int) (entry, int) {
 	if checkSerial(e.serial) != nil || rest[0] != byte(asn1.UTCTime) || rest[1] != 13 || !validUTC(rest[2:quickDate]) {
 		return entry{}, 0
 	}
+	e.date = rest[:quickDate:quickDate]
 	switch rest = rest[quickDate:]; {
 	case len(rest) == 0:
 		return e, size
@@ -99,9 +102,11 @@ func readEntry(rest *cryptobyte.String, version int) (entry, error) {
 		return e, err
 	}
 	e.serial = serial
+	date := sequence
 	if _, ok := readTime(&sequence); !ok {
 		return e, errRevocationDate
 	}
+	e.date = date[:len(date)-len(sequence)]
 	if sequence.Empty() {
 		return e, nil
 	}

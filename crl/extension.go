@@ -151,7 +151,9 @@ func (p *parser) extension(x extension) error {
 		}
 		return nil
 	case x.is(oidAuthorityKey) && !x.critical:
-		return checkAuthorityKey(x.value)
+		var err error
+		p.list.authorityKey, err = readAuthorityKey(x.value)
+		return err
 	case x.is(oidDeltaIndicator):
 		var ok bool
 		if p.list.base, ok = readNumber(x.value); !ok {
@@ -176,14 +178,14 @@ func readNumber(value cryptobyte.String) (*big.Int, bool) {
 	return n, true
 }
 
-// checkAuthorityKey checks the form of AuthorityKeyIdentifier. What it says is not
-// needed: the signature tells which key signed the list.
-func checkAuthorityKey(value cryptobyte.String) error {
+// readAuthorityKey reads the keyIdentifier of AuthorityKeyIdentifier, for people: the
+// signature tells which key signed the list.
+func readAuthorityKey(value cryptobyte.String) ([]byte, error) {
 	var sequence, keyID cryptobyte.String
 	var present bool
 	if !value.ReadASN1(&sequence, asn1.SEQUENCE) || !value.Empty() ||
 		!sequence.ReadOptionalASN1(&keyID, &present, asn1.Tag(0).ContextSpecific()) {
-		return errors.New("malformed authorityKeyIdentifier")
+		return nil, errors.New("malformed authorityKeyIdentifier")
 	}
-	return nil
+	return bytes.Clone(keyID), nil
 }

@@ -67,3 +67,30 @@ func knownDifference(err error) bool {
 	}
 	return false
 }
+
+// FuzzPoints asks a partition about certificates with any cRLDistributionPoints: it vouches
+// for none that does not have its name, and revokes whatever it lists.
+func FuzzPoints(f *testing.F) {
+	root := pki.NewRoot("root")
+	client := root.Client("client").Cert
+	extensions := point(full(nameY))
+	clean, err := crl.NewSet([]crl.Source{{List: parse(f, draft{ca: root, extensions: extensions}.der())}}, certs(root))
+	if err != nil {
+		f.Fatal(err)
+	}
+	revoking := newSet(f, certs(root), draft{ca: root, extensions: extensions, entries: anEntryOf(client.SerialNumber)}.der())
+	for _, points := range [][]string{{full(nameY)}, {full(nameZ), full(nameY) + keyOnly}, {directory(root)}, {full(nameY) + wrap(nameZ, 0xa2)}} {
+		all := dps(client, points...).Extensions
+		f.Add(all[len(all)-1].Value)
+	}
+	f.Fuzz(func(t *testing.T, value []byte) {
+		cert := dps(client)
+		cert.Extensions[len(cert.Extensions)-1].Value = value
+		if got := clean.Status(cert, root.Cert).Status; got == crl.Revoked || got == crl.Good && !bytes.Contains(value, unhex(nameY)) {
+			t.Errorf("%v", got)
+		}
+		if got := revoking.Status(cert, root.Cert).Status; got != crl.Revoked {
+			t.Errorf("%v, though it is listed", got)
+		}
+	})
+}

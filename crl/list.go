@@ -1,7 +1,9 @@
 package crl
 
 import (
+	"bytes"
 	"math/big"
+	"strings"
 	"time"
 )
 
@@ -23,6 +25,8 @@ type List struct {
 	negative   int // how many entries have a negative serial
 
 	reasonCounts [maxReason + 1]int
+	dates        dates
+	authorityKey []byte // keyIdentifier
 
 	algorithm algorithm
 	digest    []byte // of the signed part, by the algorithm's hash
@@ -68,6 +72,19 @@ func (l *List) Version() int { return l.version }
 // Scope says which certificates and reasons the list is about (RFC 5280, 5.2.5), as
 // text for people; empty if it is about all.
 func (l *List) Scope() string { return l.scope.String() }
+
+// SignatureAlgorithm returns how the list is signed, such as "SHA256 with ECDSA".
+func (l *List) SignatureAlgorithm() string {
+	hash := strings.ReplaceAll(l.algorithm.hash.String(), "-", "")
+	return hash + " with " + [...]string{schemePKCS1: "RSA", schemePSS: "RSA-PSS", schemeECDSA: "ECDSA"}[l.algorithm.scheme]
+}
+
+// AuthorityKeyID returns the key identifier of the signer as the list has it, or nil.
+func (l *List) AuthorityKeyID() []byte { return bytes.Clone(l.authorityKey) }
+
+// RevocationDates returns the first and the last revocationDate of the entries, in
+// UTC; zero if there are none.
+func (l *List) RevocationDates() (first, last time.Time) { return l.dates.span() }
 
 // ReasonCount returns how many entries have the reason; in a delta list, reason
 // 8 (removeFromCRL) takes entries of the base back.

@@ -38,7 +38,7 @@ func FuzzQuickEntry(f *testing.F) {
 		if err != nil {
 			t.Fatalf("quickEntry takes what readEntry refuses: %v", err)
 		}
-		if !bytes.Equal(quick.serial, slow.serial) || quick.reason != slow.reason || n != len(data)-len(rest) {
+		if !bytes.Equal(quick.serial, slow.serial) || quick.reason != slow.reason || !bytes.Equal(quick.date, slow.date) || n != len(data)-len(rest) {
 			t.Fatalf("quickEntry reads %x, %v in %d bytes, readEntry %x, %v in %d",
 				quick.serial, quick.reason, n, slow.serial, slow.reason, len(data)-len(rest))
 		}
