@@ -153,6 +153,15 @@ func (s *Set) signer(ca *x509.Certificate) *signer {
 	return nil
 }
 
+// Has reports whether the set has any list of the issuer, whatever it covers.
+func (s *Set) Has(issuer *x509.Certificate) bool {
+	if s == nil {
+		return false
+	}
+	found := s.signer(issuer)
+	return found != nil && len(found.lists) > 0
+}
+
 // Status says whether cert, issued by issuer, is revoked. The caller has verified
 // that issuer signed cert. The issuer is matched by name and key. A list signed
 // with a CA's new key vouches for nothing that its old key issued, but
