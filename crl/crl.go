@@ -79,7 +79,7 @@ type Set struct {
 // A signer is a CA, by name and key, with the lists that it signed.
 type signer struct {
 	name    []byte // DER
-	lists   []*held
+	lists   []held
 	limited bool      // some list has a limited scope, see vouched
 	renewed []*signer // other keys of the same CA, see linkKeys
 }
@@ -128,7 +128,7 @@ func (s *Set) add(source Source, cas []*x509.Certificate) (*signer, error) {
 
 // hold files a full list under its signer.
 func (f *signer) hold(list *List) {
-	f.lists = append(f.lists, &held{List: list})
+	f.lists = append(f.lists, held{List: list})
 	f.limited = f.limited || list.scope.limited()
 }
 
@@ -153,6 +153,15 @@ func (s *Set) signer(ca *x509.Certificate) *signer {
 	return nil
 }
 
+// Has reports whether the set has any list of the issuer, whatever it covers.
+func (s *Set) Has(issuer *x509.Certificate) bool {
+	if s == nil {
+		return false
+	}
+	found := s.signer(issuer)
+	return found != nil && len(found.lists) > 0
+}
+
 // Status says whether cert, issued by issuer, is revoked. The caller has verified
 // that issuer signed cert. The issuer is matched by name and key. A list signed
 // with a CA's new key vouches for nothing that its old key issued, but
@@ -171,7 +180,8 @@ func (s *Set) Status(cert, issuer *x509.Certificate) Result {
 	var buffer [maxSerial + 1]byte
 	serial := serialContent(&buffer, cert.SerialNumber)
 	var result Result
-	for _, list := range found.lists {
+	for i := range found.lists {
+		list := &found.lists[i]
 		if !list.scope.covers(cert) {
 			continue
 		}
@@ -199,7 +209,8 @@ func (f *signer) vouched(cert *x509.Certificate) Result {
 	var named points
 	named.read(cert)
 	var v vouching
-	for _, list := range f.lists {
+	for i := range f.lists {
+		list := &f.lists[i]
 		if list.scope.covers(cert) {
 			v.add(list, named.vouches(&list.scope))
 		}

@@ -72,9 +72,10 @@ func (s *Set) applyDeltas(deltas []delta) []error {
 // several deltas the newest counts, since each tells all since its base. It is
 // an error if the delta is newer than all lists and fits none, since what it
 // revokes would be lost. A delta that is not newer than a list has nothing to add.
-func (l *List) applyTo(lists []*held) error {
+func (l *List) applyTo(lists []held) error {
 	var fits, superseded bool
-	for _, h := range lists {
+	for i := range lists {
+		h := &lists[i]
 		if h.number == nil || !h.scope.same(&l.scope) {
 			continue
 		}

@@ -61,7 +61,8 @@ func (f *signer) revokedElsewhere(cert *x509.Certificate, serial []byte) (Result
 	queue[0] = f
 	for at, end := 0, 1; at < end; at++ {
 		if at > 0 {
-			for _, list := range queue[at].lists {
+			for i := range queue[at].lists {
+				list := &queue[at].lists[i]
 				if reason, by, ok := list.find(serial); ok && list.scope.covers(cert) {
 					return Result{Status: Revoked, Reason: reason, List: by}, true
 				}

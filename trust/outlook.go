@@ -25,7 +25,8 @@ type Outlook struct {
 
 // Outlook returns the CAs of a bundle for which p is stricter than ALB, in the order of
 // the bundle. It asks the lists about certificates that do not exist, one of a client
-// and one of a CA: a CA whose lists are partitions may stand better or worse than that.
+// and one of a CA. Of a CA whose lists are partitions, which speak of none such, it
+// knows only that there are lists.
 func (p *RevocationPolicy) Outlook(b *Bundle, set *crl.Set) []Outlook {
 	if p == nil {
 		return nil
@@ -38,13 +39,12 @@ func (p *RevocationPolicy) Outlook(b *Bundle, set *crl.Set) []Outlook {
 			continue
 		}
 		seen[key] = true
-		o := Outlook{Subject: dn.RFC2253(ca.RawSubject), SubjectKeyID: hex.EncodeToString(ca.SubjectKeyId), Missing: rule.needsList}
+		o := Outlook{Subject: dn.RFC2253(ca.RawSubject), SubjectKeyID: hex.EncodeToString(ca.SubjectKeyId), Missing: rule.needsList && !set.Has(ca)}
 		for _, isCA := range []bool{false, true} {
 			r := lookUp(set, &x509.Certificate{SerialNumber: new(big.Int), BasicConstraintsValid: true, IsCA: isCA}, ca)
 			if r.Status == crl.Unknown {
 				continue
 			}
-			o.Missing = false
 			if rule.needsFresh && !r.FreshUntil.IsZero() && (o.Expires.IsZero() || r.FreshUntil.Before(o.Expires)) {
 				o.Expires, o.Denies = r.FreshUntil, rule.end(&r)
 			}

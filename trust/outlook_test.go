@@ -1,6 +1,10 @@
 package trust_test
 
 import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -45,4 +49,25 @@ func TestOutlook(t *testing.T) {
 	if (*trust.RevocationPolicy)(nil).Outlook(b, nil) != nil {
 		t.Error("ALB's policy has an outlook")
 	}
+}
+
+// A CA whose lists are partitions has lists, though none speaks of a certificate that
+// names no distribution point.
+func TestOutlookOfPartitions(t *testing.T) {
+	ca := pki.NewRoot("partitioned")
+	b := bundle(t, ca.Cert)
+	der := ca.SignCRL(&x509.RevocationList{
+		Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(time.Hour),
+		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true,
+			Value: append([]byte{0x30, 0x0e, 0xa0, 0x0c, 0xa0, 0x0a, 0x86, 0x08}, "http://a"...)}},
+	})
+	s := trust.NewStore("partners", trust.Options{})
+	s.Replace(trust.Content{Bundle: b, Revocations: lists(t, b.Certificates, der), RevocationPolicy: policy(t,
+		trust.RevocationConfig{RevocationRule: trust.RevocationRule{Missing: trust.RevocationDeny}}, b)})
+	if all := s.Outlook(); len(all) != 1 || all[0].Missing {
+		t.Errorf("the outlook is %+v", all)
+	}
+	named := pki.Template(func(c *x509.Certificate) { c.CRLDistributionPoints = []string{"http://a"} })
+	checkVerdict(t, s.Verify(ca.Client("c", named).Chain(), nil, time.Now()), "", -1)
+	checkVerdict(t, s.Verify(ca.Client("c").Chain(), nil, time.Now()), trust.ClientCertCrlProcessingError, 0)
 }
