@@ -31,9 +31,10 @@ var mayImport = map[string][]string{
 	"internal/vectors": {},
 	"internal/yield":   {},
 
-	"crl":         {"internal/dn", "internal/fault", "internal/yield"},
-	"trust":       {"crl", "internal/dn", "internal/fault"},
-	"targetgroup": {"internal/fault", "internal/http1"},
+	"crl":              {"internal/dn", "internal/fault", "internal/yield"},
+	"trust":            {"crl", "internal/dn", "internal/fault"},
+	"trust/clientcert": {"trust"},
+	"targetgroup":      {"internal/fault", "internal/http1"},
 	"listener": {
 		"targetgroup", "trust", "crl",
 		"internal/dn", "internal/engine", "internal/fault", "internal/http1", "internal/http2", "internal/logfile", "internal/yield",
@@ -59,6 +60,7 @@ var mayImport = map[string][]string{
 	"cmd/postern":               {"lb", "lb/config", "lb/versions", "bench", "cmd/postern/internal/demo", "internal/labca"},
 	"cmd/postern/internal/demo": {"lb", "internal/pki"},
 
+	"examples/behind-alb":         {"trust", "trust/clientcert"},
 	"examples/embedding/balancer": {"lb"},
 	"examples/embedding/listener": {"listener", "targetgroup", "trust"},
 	"examples/internal/story":     {"lb", "internal/pki"},

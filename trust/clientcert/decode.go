@@ -89,8 +89,7 @@ func unhex(c byte) byte {
 	return 16
 }
 
-// The parts of PEM's boundaries (RFC 7468). The blank between the words may have become a
-// plus, or been a plus that nobody decoded, or a tab.
+// dashes are around PEM's boundaries (RFC 7468).
 const dashes = "-----"
 
 // eachBlock calls visit with the body of every PEM certificate.
@@ -119,7 +118,8 @@ func eachBlock(text string, visit func(string) error) error {
 	}
 }
 
-// boundary reports whether a label is that of a certificate's first or last line.
+// boundary reports whether a label is that of a certificate's first or last line. The
+// blank between the words may have become a plus that nobody decoded, or a tab.
 func boundary(label, word string) bool {
 	if len(label) != len(word)+1+len("CERTIFICATE") || !strings.HasPrefix(label, word) || !strings.HasSuffix(label, "CERTIFICATE") {
 		return false
@@ -155,22 +155,29 @@ func certificate(body string) (*x509.Certificate, error) {
 	if len(body) > maxBody {
 		return nil, fmt.Errorf("has %d characters; a certificate has at most %d bytes", len(body), trust.MaxCertificateBytes)
 	}
-	body = urlSafe.Replace(strings.Trim(body, " \t\r\n"))
-	var first error
-	for _, reading := range []func(string) string{withoutBlanks, blanksArePluses, blanksByPlace} {
-		cert, err := parse(reading(body))
-		if err == nil {
-			return cert, nil
-		}
-		if first == nil {
-			first = err
-		}
-		if strings.IndexByte(body, ' ') < 0 {
-			break // all readings are the same
+	whole := urlSafe.Replace(strings.Trim(body, "\t\r\n"))
+	body = strings.Trim(whole, blanks)
+	cert, first := parse(withoutBlanks(body))
+	if first == nil {
+		return cert, nil
+	}
+	// The last characters may be pluses that have become blanks.
+	for tail := range min(len(whole)-len(strings.TrimRight(whole, blanks)), maxTail) + 1 {
+		for _, reading := range []func(string) string{blanksArePluses, blanksByPlace} {
+			if cert, err := parse(reading(body + "  "[:tail])); err == nil {
+				return cert, nil
+			}
 		}
 	}
 	return nil, first
 }
+
+// blanks are what base64 may be broken by, and maxTail is how many of those behind it are
+// tried as pluses: base64 has more than two at its end once in a quarter of a million.
+const (
+	blanks  = " \t\r\n"
+	maxTail = 2
+)
 
 // urlSafe maps the other alphabet of RFC 4648, section 5.
 var urlSafe = strings.NewReplacer("-", "+", "_", "/")

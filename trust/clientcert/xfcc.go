@@ -10,44 +10,42 @@ import (
 // header manipulation", x-forwarded-client-cert): pairs KEY=VALUE with semicolons between,
 // elements with commas between, and quoted what holds either.
 func decodeXFCC(text string) ([]*x509.Certificate, error) {
-	var cert, chain string
+	found := make(map[string]string)
 	for text != "" {
-		key, rest, found := strings.Cut(text, "=")
-		if !found {
+		key, rest, ok := strings.Cut(text, "=")
+		if !ok {
 			return nil, errors.New("is not a list of pairs KEY=VALUE")
 		}
 		value, rest, err := xfccValue(rest)
 		if err != nil {
 			return nil, err
 		}
-		for name, to := range map[string]*string{"cert": &cert, "chain": &chain} {
-			if !strings.EqualFold(strings.TrimSpace(key), name) {
-				continue
-			}
-			if *to != "" {
-				return nil, errors.New("says twice which certificate it is")
-			}
-			*to = value
+		key = strings.ToLower(strings.TrimSpace(key))
+		if _, twice := found[key]; twice && (key == "cert" || key == "chain") {
+			return nil, errors.New("says twice which certificate it is")
 		}
-		text = rest
+		found[key] = value
+		if text, err = behind(rest); err != nil {
+			return nil, err
+		}
 	}
-	if chain != "" { // the certificate itself is its first
-		return decode(chain)
+	if found["chain"] != "" { // the certificate itself is its first
+		return decode(found["chain"])
 	}
-	if cert != "" {
-		return decode(cert)
+	if found["cert"] != "" {
+		return decode(found["cert"])
 	}
-	return nil, errors.New("has neither Cert nor Chain: configure set_current_client_cert_details")
+	return nil, errors.New("has neither Cert nor Chain: have the proxy send one (Envoy: set_current_client_cert_details)")
 }
 
-// xfccValue takes a value from the front of text, and the semicolon behind it.
+// xfccValue takes a value, quoted or not, from the front of text.
 func xfccValue(text string) (value, rest string, err error) {
 	if !strings.HasPrefix(text, `"`) {
 		end := strings.IndexAny(text, ";,")
 		if end < 0 {
-			return text, "", nil
+			end = len(text)
 		}
-		return text[:end], text[end:], behind(text[end:], &rest)
+		return text[:end], text[end:], nil
 	}
 	var b strings.Builder
 	for i := 1; i < len(text); i++ {
@@ -56,10 +54,23 @@ func xfccValue(text string) (value, rest string, err error) {
 			i++
 			b.WriteByte(text[i])
 		case text[i] == '"':
-			return b.String(), rest, behind(text[i+1:], &rest)
+			return b.String(), text[i+1:], nil
 		default:
 			b.WriteByte(text[i])
 		}
 	}
 	return "", "", errors.New("has a quotation that does not end")
+}
+
+// behind takes what may stand behind a value: the end, or a semicolon and another pair.
+func behind(rest string) (string, error) {
+	switch {
+	case rest == "":
+		return "", nil
+	case rest[0] == ';':
+		return rest[1:], nil
+	case rest[0] == ',':
+		return "", errors.New("has several elements: several proxies have added to it, and nobody vouches for the first ones")
+	}
+	return "", errors.New("has something behind a quotation")
 }
