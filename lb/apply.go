@@ -59,11 +59,12 @@ func (rt *runtime) applyStores(p *plan) {
 		running.policy = planned.policy
 		rules := planned.rules.Digest()
 		changed := running.digest != planned.digest
-		if changed || running.rules != rules {
+		if changed || running.rules != rules || running.responder.checker != planned.responder.checker {
 			rt.warnOfOlderLists(name, running.store.Revocations(), planned.set)
 			planned.publishTo(running.store)
 			running.digest, running.rules = planned.digest, rules
 		}
+		rt.applyResponder(running, planned.responder)
 		rt.applyVersion(name, running, planned, changed)
 	}
 }
@@ -178,8 +179,9 @@ func (rt *runtime) removeGroups(p *plan) {
 }
 
 func (rt *runtime) removeStores(p *plan) {
-	for name := range rt.stores {
+	for name, running := range rt.stores {
 		if p.stores[name] == nil {
+			rt.stopResponder(running)
 			delete(rt.stores, name)
 		}
 	}

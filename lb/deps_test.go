@@ -41,12 +41,13 @@ var mayImport = map[string][]string{
 	},
 
 	"lb/config":   {"internal/fault"},
+	"lb/ocsp":     {"trust", "crl"},
 	"lb/seen":     {"trust", "internal/durable", "internal/yield"},
 	"lb/source":   {"internal/durable"},
 	"lb/state":    {"lb/config", "internal/fault"},
 	"lb/versions": {"internal/durable", "internal/yield"},
 	"lb": {
-		"lb/config", "lb/seen", "lb/source", "lb/state", "lb/versions", "listener", "targetgroup", "trust", "crl",
+		"lb/config", "lb/ocsp", "lb/seen", "lb/source", "lb/state", "lb/versions", "listener", "targetgroup", "trust", "crl",
 		"internal/dn", "internal/durable", "internal/fault", "internal/logfile", "internal/yield",
 	},
 

@@ -18,6 +18,7 @@ type metrics struct {
 	listeners    *listener.Metrics
 	targetGroups *targetgroup.Metrics
 	reloads      *prometheus.CounterVec
+	ocspQueries  *prometheus.CounterVec
 }
 
 func newMetrics(b *LoadBalancer) *metrics {
@@ -28,11 +29,14 @@ func newMetrics(b *LoadBalancer) *metrics {
 			Name: "postern_reloads_total", Help: "Reloads of the config and its files by outcome: applied, refused.",
 		}, []string{"outcome"}),
 	}
+	m.ocspQueries = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "postern_ocsp_queries_total", Help: "Queries to OCSP responders by result: good, revoked, unknown, failed.",
+	}, []string{"trust_store", "result"})
 	for _, outcome := range []string{"applied", "refused"} {
 		m.reloads.WithLabelValues(outcome) // from 0, so that alerts see the first
 	}
 	b.registry.MustRegister(
-		m.reloads, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		m.reloads, m.ocspQueries, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "postern_seen_clients", Help: "Clients that are remembered because they were let in lately, counted for each listener.",
 		}, func() float64 { return float64(b.seen.Len()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -71,6 +75,10 @@ func (c *trustCollector) Collect(out chan<- prometheus.Metric) {
 		count("trust_store_verifications_total", "Searches for a path, the costly part of a verdict.", stats.Verifications)
 		out <- prometheus.MustNewConstMetric(trustMetric("trust_store_memo_entries", "Chains in the memo."),
 			prometheus.GaugeValue, float64(stats.Entries), name)
+		if checker := c.balancer.runtime.responder(name).checker; checker != nil {
+			out <- prometheus.MustNewConstMetric(trustMetric("ocsp_cache_entries", "Certificates of which an OCSP answer is remembered."),
+				prometheus.GaugeValue, float64(checker.Entries()), name)
+		}
 		collectExpiries(out, name, s.Snapshot())
 		collectRevocations(out, name, s.Revocations(), now)
 		collectOutlook(out, name, s.Outlook())

@@ -36,7 +36,8 @@ type plan struct {
 type plannedStore struct {
 	store *trust.Store // the running one of that name, or a new one
 	*storeMaterial
-	rules   *trust.RevocationPolicy
+	rules *trust.RevocationPolicy
+	responder
 	policy  config.RevocationPolicy // what rules were made of
 	history *versions.History
 	hold

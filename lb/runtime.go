@@ -43,6 +43,7 @@ type runtime struct {
 
 	listening, checks sync.WaitGroup
 	lost              chan error
+	news              chan struct{} // a responder has revoked a certificate
 }
 
 type runningStore struct {
@@ -51,8 +52,9 @@ type runningStore struct {
 	rules    [32]byte // digest of the revocation policy
 	policy   config.RevocationPolicy
 	material *storeMaterial
-	history  *versions.History
-	version  int
+	responder
+	history *versions.History
+	version int
 	hold
 }
 
@@ -74,7 +76,7 @@ func newRuntime(logger *slog.Logger, m *metrics) *runtime {
 		stores: make(map[string]*runningStore), groups: make(map[string]*runningGroup),
 		listeners: make(map[string]*runningListener), leaving: make(map[*listener.Listener]bool), pending: make(map[string]*listener.Listener),
 		meters: make(map[string]*listener.ListenerMetrics), retired: make(map[*openLog]*time.Timer),
-		lost: make(chan error, 1),
+		lost: make(chan error, 1), news: make(chan struct{}, 1),
 	}
 }
 
@@ -178,6 +180,10 @@ func (rt *runtime) run(ctx context.Context, cancel context.CancelFunc) error {
 	for _, l := range rt.listeners {
 		rt.startListener(l)
 	}
+	for _, s := range rt.stores {
+		rt.startResponder(s)
+	}
+	rt.checks.Go(func() { rt.heedNews(checking) })
 	rt.mu.Unlock()
 
 	var err error

@@ -58,6 +58,9 @@ func (q *question) revocation(p *path) *Verdict {
 	}
 	f := &q.found
 	index := position(f.cert, q.chain)
+	if f.answer.Status == AnswerRevoked || f.answer.Status == AnswerFailed {
+		return f.refuseAnswer(index)
+	}
 	name, number, issuer := quoteSubject(f.cert), serial(f.cert.SerialNumber), quoteSubject(f.issuer)
 	switch f.result.Status {
 	case crl.Revoked:

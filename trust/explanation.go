@@ -96,6 +96,7 @@ func (s *Store) Explain(chain []*x509.Certificate, p *Policy, now time.Time) (*V
 	state := s.state.Load()
 	q := question{
 		chain: chain, now: now, variant: p.variant(), revocations: state.revocations, rules: state.rules, trace: new(trace),
+		responder: state.responder,
 	}
 	v := q.trace.step(StepCount, checkCount(chain, p.depth()))
 	if v == nil {

@@ -17,7 +17,8 @@ import (
 // Verify's too. It is safe for concurrent use.
 func (s *Store) Reaffirm(v *Verdict, chain []*x509.Certificate, p *Policy, now time.Time) *Verdict {
 	state := s.state.Load()
-	q := question{chain: chain, now: now, variant: p.variant(), revocations: state.revocations, rules: state.rules}
+	q := question{chain: chain, now: now, variant: p.variant(), revocations: state.revocations, rules: state.rules,
+		responder: state.responder}
 	if path, ok := state.snapshot.anchors.again(v, chain); ok {
 		if refusal, final := q.reaffirm(&path, p, state.snapshot.anchors, v.facts); final {
 			if refusal == nil {
@@ -27,7 +28,7 @@ func (s *Store) Reaffirm(v *Verdict, chain []*x509.Certificate, p *Policy, now t
 			return refusal.about(chain[0])
 		}
 	}
-	return s.Verify(chain, p, now)
+	return s.verdict(chain, p, now, false)
 }
 
 // again returns the path of an earlier acceptance if it ends in a.

@@ -112,6 +112,7 @@ type finding struct {
 	cert, issuer *x509.Certificate
 	result       crl.Result
 	rule         rule
+	answer       Answer // of the responder
 }
 
 // unrevoked reports whether no certificate of the path is revoked or cannot be told
@@ -123,7 +124,7 @@ type finding struct {
 // what it does; refusing would mean that the first list added to a store of several CAs
 // shuts out the clients of all others.
 func (q *question) unrevoked(p *path) bool {
-	if q.revocations == nil && q.rules == nil {
+	if q.revocations == nil && q.rules == nil && q.responder == nil {
 		return true
 	}
 	for i := range len(p.certs) - 1 {
@@ -147,14 +148,21 @@ func (q *question) look(cert, issuer *x509.Certificate, leaf bool) bool {
 	}
 	r := lookUp(q.revocations, cert, issuer)
 	q.trace.looked(cert, issuer, &r)
-	switch {
-	case r.Status == crl.Unknown && (!rule.needsList || vouchesForItself(cert, issuer)):
-	case r.Status == crl.Good && (!rule.stale(&r, q.now) || vouchesForItself(cert, issuer)):
-	default:
-		q.found = finding{cert, issuer, r, rule}
+	if r.Status != crl.Unknown && r.Status != crl.Good {
+		q.found = finding{cert: cert, issuer: issuer, result: r, rule: rule}
 		return false
 	}
-	return true
+	// What the responder says of now is as good as a list that is not there or too old.
+	a := q.ask(cert, issuer)
+	switch {
+	case a.Status == AnswerRevoked || a.Status == AnswerFailed:
+	case a.Status == AnswerGood || vouchesForItself(cert, issuer):
+		return true
+	case r.Status == crl.Unknown && !rule.needsList, r.Status == crl.Good && !rule.stale(&r, q.now):
+		return true
+	}
+	q.found = finding{cert, issuer, r, rule, a}
+	return false
 }
 
 // stale reports whether the lists behind a good answer are older than the rule wants.

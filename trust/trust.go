@@ -102,6 +102,7 @@ type state struct {
 	snapshot    *Snapshot
 	revocations *crl.Set
 	rules       *RevocationPolicy
+	responder   Responder
 }
 
 // NewStore returns a store without certificates, which refuses everyone until
@@ -121,6 +122,7 @@ type Content struct {
 	Bundle           *Bundle           // nil: nobody is trusted
 	Revocations      *crl.Set          // nil: no lists
 	RevocationPolicy *RevocationPolicy // made for Bundle; nil: ALB's
+	Responder        Responder         // asked beside the lists; nil: nobody
 	Version          string            // where the content came from; only reported
 }
 
@@ -146,7 +148,7 @@ func (s *Store) Replace(c Content) {
 	} else {
 		next = s.snapshot(b, c.Version)
 	}
-	s.state.Store(&state{next, c.Revocations, c.RevocationPolicy})
+	s.state.Store(&state{next, c.Revocations, c.RevocationPolicy, c.Responder})
 }
 
 // SetRevocations replaces the revocation lists only; bundle and policy stay. They are consulted at
@@ -155,7 +157,7 @@ func (s *Store) SetRevocations(set *crl.Set) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
 	now := s.state.Load()
-	s.state.Store(&state{now.snapshot, set, now.rules})
+	s.state.Store(&state{now.snapshot, set, now.rules, now.responder})
 }
 
 // Revocations returns the lists in force, nil if there are none.

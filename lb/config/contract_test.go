@@ -116,6 +116,7 @@ func contractFile(folder string) *config.File {
 			Revocations:      []config.Source{config.FileSource(at("pki/partner.crl"))},
 			RevocationPolicy: config.RevocationPolicy{Missing: config.MissingAllow, Expired: config.ExpiredAllow, Scope: config.ScopeChain},
 			VersionsToKeep:   config.DefaultVersionsToKeep,
+			OCSP:             config.OCSP{Mode: config.OCSPOff, Timeout: 2 * time.Second, RefreshInterval: time.Hour, CacheEntries: 10_000},
 		}},
 		Logs: config.Logs{Connection: log("logs/connection.log"), Access: log("logs/access.log")},
 	}

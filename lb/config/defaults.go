@@ -131,6 +131,14 @@ func (u *UnhealthyStateRouting) setDefaults() { u.MinimumHealthyTargetsCount = 1
 func (s *TrustStore) setDefaults() {
 	s.RevocationPolicy.setDefaults()
 	s.VersionsToKeep = DefaultVersionsToKeep
+	s.OCSP.setDefaults()
+	s.OCSP.Mode = OCSPOff
+}
+
+func (o *OCSP) setDefaults() {
+	o.Timeout = 2 * time.Second
+	o.RefreshInterval = time.Hour
+	o.CacheEntries = 10_000
 }
 
 // As ALB.

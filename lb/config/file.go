@@ -85,6 +85,8 @@ type TrustStore struct {
 	RevocationPolicy RevocationPolicy `yaml:"revocation_policy"`
 	// VersionsToKeep is how many versions of bundle and lists can be gone back to.
 	VersionsToKeep int `yaml:"versions_to_keep" range:"1..100"`
+	// OCSP says whether responders are asked.
+	OCSP OCSP `yaml:"ocsp"`
 }
 
 // Logs says which logs are written; a nil entry is not written.

@@ -1,0 +1,148 @@
+package lb_test
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postern-lb/postern/internal/pki"
+	"github.com/postern-lb/postern/lb"
+)
+
+// opensslResponder runs `openssl ocsp` for the site's CA until the test ends or stop is
+// called. The marks say what its index has: V or R for each client.
+func opensslResponder(t *testing.T, s *site, marks map[*pki.Entity]string) (address string, stop func()) {
+	t.Helper()
+	openssl, err := exec.LookPath("openssl")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("openssl is not installed")
+		}
+		t.Skip("openssl is not installed")
+	}
+	address = freeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
+	writeIndex(s, marks)
+	s.write("ocsp-ca.pem", s.ca.PEM())
+	s.write("ocsp-ca-key.pem", s.ca.KeyPEM())
+	command := exec.Command(openssl, "ocsp", "-port", port, "-index", s.path("index.txt"), "-CA", s.path("ocsp-ca.pem"),
+		"-rsigner", s.path("ocsp-ca.pem"), "-rkey", s.path("ocsp-ca-key.pem"), "-ndays", "1")
+	said := new(syncBuffer)
+	command.Stdout, command.Stderr = said, said
+	check(t, command.Start())
+	stop = func() { command.Process.Kill(); command.Wait() }
+	t.Cleanup(stop)
+	// A connection that sends nothing would occupy it for good.
+	eventually(t, "the responder to listen", func() bool { return strings.Contains(said.String(), "waiting for OCSP client") })
+	return address, stop
+}
+
+// writeIndex writes the books that the responder answers from; it reads them again when
+// they change.
+func writeIndex(s *site, marks map[*pki.Entity]string) {
+	var b strings.Builder
+	for client, mark := range marks {
+		revoked := ""
+		if mark == "R" {
+			revoked = time.Now().Add(-time.Minute).UTC().Format("060102150405Z") + ",keyCompromise"
+		}
+		fmt.Fprintf(&b, "%s\t%s\t%s\t%032X\tunknown\t/CN=%s\n", mark, client.Cert.NotAfter.UTC().Format("060102150405Z"), revoked,
+			client.Cert.SerialNumber, client.Cert.Subject.CommonName)
+	}
+	s.write("index.txt", []byte(b.String()))
+}
+
+func asking(address, settings string) string {
+	return strings.Replace(verifying(address), "    revocations: [partners.crl]\n", "    ocsp: "+settings+"\n", 1)
+}
+
+func TestOCSPHardFail(t *testing.T) {
+	s, address := newSite(t), freeAddress(t)
+	carol := s.ca.Client("carol")
+	marks := map[*pki.Entity]string{s.alice: "V", s.bob: "R"}
+	responder, stop := opensslResponder(t, s, marks)
+	s.configure(asking(address, "{mode: hard_fail, responder: 'http://"+responder+"/', refresh_interval: 1s}"))
+	r := s.start()
+	url := "https://" + address + "/"
+	wantGet(t, s.client(s.alice), url, 200, aliceSubject)
+	wantGet(t, s.client(s.bob), url, 0, "")    // revoked
+	wantGet(t, s.client(carol), url, 0, "")    // the responder does not know it
+	open := watchClose(t, s, address, s.alice) // and is told that it was revoked meanwhile
+	marks[s.alice] = "R"
+	writeIndex(s, marks)
+	open.wantClosed(t)
+	wantGet(t, s.client(s.alice), url, 0, "")
+	if log := s.log.String(); !strings.Contains(log, "says ") || !strings.Contains(log, "OCSP responder since") {
+		t.Errorf("the log does not say who revoked:\n%s", log)
+	}
+	_, metrics := r.admin(t, "/metrics")
+	for _, result := range []string{"good", "revoked", "unknown"} {
+		if !strings.Contains(metrics, `postern_ocsp_queries_total{result="`+result+`",trust_store="partners"}`) {
+			t.Errorf("no metric for %s", result)
+		}
+	}
+	stop()
+	wantGet(t, s.client(s.ca.Client("dave")), url, 0, "")
+}
+
+func TestOCSPSoftFail(t *testing.T) {
+	s, address := newSite(t), freeAddress(t)
+	responder, stop := opensslResponder(t, s, map[*pki.Entity]string{s.alice: "V", s.bob: "R"})
+	s.configure(asking(address, "{mode: soft_fail, responder: 'http://"+responder+"/', refresh_interval: 1s}"))
+	s.start()
+	url := "https://" + address + "/"
+	wantGet(t, s.client(s.alice), url, 200, aliceSubject)
+	// Nobody waits for the answer, so that a stranger to the cache may get in for a moment.
+	eventually(t, "bob to be kept out", func() bool {
+		status, _ := get(s.client(s.bob), url)
+		return status == 0
+	})
+	stop()
+	wantGet(t, s.client(s.ca.Client("carol")), url, 200, "CN=carol,O=Postern")
+}
+
+// With certificates that name their responder, only hosts on the list are asked.
+func TestOCSPAllowedHosts(t *testing.T) {
+	s, address := newSite(t), freeAddress(t)
+	asked := make(chan string, 10)
+	elsewhere := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.URL.Path })}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	go elsewhere.Serve(ln)
+	t.Cleanup(func() { elsewhere.Close() })
+	named := s.ca.Client("carol", ocspServers("http://"+ln.Addr().String()+"/carol"))
+	s.configure(asking(address, "{mode: hard_fail, allowed_hosts: [ocsp.partners.example]}"))
+	s.start()
+	wantGet(t, s.client(named), "https://"+address+"/", 0, "")
+	select {
+	case path := <-asked:
+		t.Errorf("a host that is not on the list was asked for %s", path)
+	default:
+	}
+}
+
+func TestOCSPFaultsHaveTheirPlace(t *testing.T) {
+	for settings, want := range map[string]string{
+		"{mode: hard_fail}":                                  "trust_stores[0].ocsp: names nobody to ask: list allowed_hosts",
+		"{mode: soft_fail, responder: 'ldap://a/'}":          `trust_stores[0].ocsp: "ldap://a/" is not the address of a responder`,
+		"{mode: perhaps}":                                    "trust_stores[0].ocsp.mode",
+		"{mode: soft_fail, responder: 'http://u:p@h/'}":      "is not the address of a responder",
+		"{mode: hard_fail, allowed_hosts: [a], timeout: 1h}": "trust_stores[0].ocsp.timeout",
+	} {
+		s := newSite(t)
+		s.configure(asking("127.0.0.1:0", settings))
+		if _, err := lb.Check(s.path("postern.yaml")); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want one that says %q", settings, err, want)
+		}
+	}
+}
+
+func ocspServers(urls ...string) pki.Option {
+	return pki.Template(func(c *x509.Certificate) { c.OCSPServer = urls })
+}
