@@ -18,8 +18,9 @@ type responder struct {
 
 // planResponder returns the responder of a trust store: the running one, with all that it
 // remembers, if its settings are the same.
-func (p *plan) planResponder(b *LoadBalancer, ts config.TrustStore, path string) responder {
-	if running := b.runtime.responder(ts.Name); running.checker != nil && reflect.DeepEqual(running.settings, ts.OCSP) {
+func (p *plan) planResponder(b *LoadBalancer, ts config.TrustStore, store *trust.Store, path string) responder {
+	running := b.runtime.responder(ts.Name)
+	if running.checker != nil && reflect.DeepEqual(running.settings, ts.OCSP) {
 		return running
 	}
 	out := responder{settings: ts.OCSP}
@@ -29,7 +30,7 @@ func (p *plan) planResponder(b *LoadBalancer, ts config.TrustStore, path string)
 	checker, err := ocsp.New(ocsp.Config{
 		Hard: ts.OCSP.Mode == config.OCSPHard, Responder: ts.OCSP.Responder, AllowedHosts: ts.OCSP.AllowedHosts,
 		Timeout: ts.OCSP.Timeout, Refresh: ts.OCSP.RefreshInterval, CacheEntries: ts.OCSP.CacheEntries,
-		Revoked: b.runtime.tellNews, Logger: b.logger.With("trust_store", ts.Name),
+		Revoked: func() { store.Changed(); b.runtime.tellNews() }, Logger: b.logger.With("trust_store", ts.Name),
 		Count: func(result string) { b.metrics.ocspQueries.WithLabelValues(ts.Name, result).Inc() },
 	})
 	if err != nil {
@@ -37,6 +38,9 @@ func (p *plan) planResponder(b *LoadBalancer, ts config.TrustStore, path string)
 	}
 	if err == nil && !b.checking { // a check asks nobody
 		out.checker = checker
+		if running.checker != nil {
+			checker.Inherit(running.checker)
+		}
 	}
 	return out
 }

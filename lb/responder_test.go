@@ -1,7 +1,9 @@
 package lb_test
 
 import (
+	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -139,6 +141,48 @@ func TestOCSPFaultsHaveTheirPlace(t *testing.T) {
 		s.configure(asking("127.0.0.1:0", settings))
 		if _, err := lb.Check(s.path("postern.yaml")); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one that says %q", settings, err, want)
+		}
+	}
+}
+
+// A lateProof sends the TLS records of a client one by one, and the one in which it proves
+// that it holds its key, the fourth, late: when the answer about it has come.
+type lateProof struct {
+	net.Conn
+	records int
+}
+
+// Write implements net.Conn.
+func (c *lateProof) Write(b []byte) (int, error) {
+	total := len(b)
+	for len(b) >= 5 {
+		size := min(5+int(b[3])<<8+int(b[4]), len(b))
+		if c.records++; c.records == 4 {
+			time.Sleep(500 * time.Millisecond)
+		}
+		if _, err := c.Conn.Write(b[:size]); err != nil {
+			return 0, err
+		}
+		b = b[size:]
+	}
+	return total, nil
+}
+
+// News that comes while the handshake runs is not overlooked.
+func TestOCSPNewsDuringTheHandshake(t *testing.T) {
+	s, address := newSite(t), freeAddress(t)
+	responder, _ := opensslResponder(t, s, map[*pki.Entity]string{s.alice: "V", s.bob: "R"})
+	s.configure(asking(address, "{mode: soft_fail, responder: 'http://"+responder+"/'}"))
+	s.start()
+	raw, err := net.Dial("tcp", address)
+	check(t, err)
+	defer raw.Close()
+	c := tls.Client(&lateProof{Conn: raw}, s.tlsConfig(s.bob))
+	check(t, c.SetDeadline(time.Now().Add(within)))
+	if err := c.Handshake(); err == nil {
+		_, err = c.Read(make([]byte, 1))
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error("a revoked client stays connected")
 		}
 	}
 }

@@ -70,13 +70,14 @@ type basis struct {
 	snapshot    *trust.Snapshot
 	revocations *crl.Set
 	rules       *trust.RevocationPolicy
+	changes     uint64 // of what responders say
 }
 
 func (m *MutualAuthentication) basis() basis {
 	if m.Store == nil {
 		return basis{}
 	}
-	return basis{m.Store.Snapshot(), m.Store.Revocations(), m.Store.RevocationPolicy()}
+	return basis{m.Store.Snapshot(), m.Store.Revocations(), m.Store.RevocationPolicy(), m.Store.Changes()}
 }
 
 // refusedError ends a handshake. Its text goes to the log, never to the client.

@@ -18,7 +18,7 @@ import (
 func (s *Store) Reaffirm(v *Verdict, chain []*x509.Certificate, p *Policy, now time.Time) *Verdict {
 	state := s.state.Load()
 	q := question{chain: chain, now: now, variant: p.variant(), revocations: state.revocations, rules: state.rules,
-		responder: state.responder}
+		responder: state.responder, connected: true}
 	if path, ok := state.snapshot.anchors.again(v, chain); ok {
 		if refusal, final := q.reaffirm(&path, p, state.snapshot.anchors, v.facts); final {
 			if refusal == nil {

@@ -9,10 +9,21 @@ import (
 // A Responder is asked about certificates beside the revocation lists, whenever a store
 // decides. It is safe for concurrent use. Package lb/ocsp has one that speaks OCSP.
 type Responder interface {
-	// Check says what is known of cert, which issuer signed. If wait is false it answers at
-	// once with what it knows; else it may take as long as its settings allow. An answer
-	// that is known already costs no allocation and no lock worth speaking of.
-	Check(cert, issuer *x509.Certificate, wait bool) Answer
+	// Check says what is known of a certificate. An answer that is known already costs no
+	// allocation and no lock worth speaking of.
+	Check(q Query) Answer
+}
+
+// A Query is what a [Responder] is asked.
+type Query struct {
+	Cert, Issuer *x509.Certificate // of which the latter signed the former
+	Leaf         bool              // Cert is the client's own
+	// Wait says that a handshake waits for the answer; if not, only what is known already
+	// matters.
+	Wait bool
+	// Connected says that the client was let in before: that nothing can be found out just
+	// now does not put it out.
+	Connected bool
 }
 
 // An Answer is what a [Responder] says of a certificate.
@@ -33,8 +44,16 @@ const (
 	AnswerFailed                      // nothing is known, and the client is to be refused
 )
 
+// Changed notes that the [Responder] of the store has learnt that a certificate is revoked.
+// Then judge the open connections again.
+func (s *Store) Changed() { s.changes.Add(1) }
+
+// Changes counts calls of [Store.Changed]. With [Store.Snapshot] and [Store.Revocations]
+// it tells whether a verdict rests on what still holds.
+func (s *Store) Changes() uint64 { return s.changes.Load() }
+
 // ask asks the responder of the store, if there is one, and fails closed if that panics.
-func (q *question) ask(cert, issuer *x509.Certificate) (a Answer) {
+func (q *question) ask(cert, issuer *x509.Certificate, leaf bool) (a Answer) {
 	if q.responder == nil || vouchesForItself(cert, issuer) {
 		return Answer{}
 	}
@@ -43,7 +62,7 @@ func (q *question) ask(cert, issuer *x509.Certificate) (a Answer) {
 			a = Answer{Status: AnswerFailed, Detail: "asking the responder went wrong"}
 		}
 	}()
-	return q.responder.Check(cert, issuer, q.wait)
+	return q.responder.Check(Query{cert, issuer, leaf, q.wait, q.connected})
 }
 
 // refuseAnswer is the refusal for what a responder said.

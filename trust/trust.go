@@ -89,6 +89,7 @@ type Store struct {
 	options  Options
 	turns    *semaphore.Weighted
 	counters counters
+	changes  atomic.Uint64 // see Changed
 
 	// publishing is held by whoever replaces state.
 	publishing sync.Mutex

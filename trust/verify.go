@@ -16,10 +16,10 @@ type question struct {
 	revocations *crl.Set
 	rules       *RevocationPolicy
 
-	found     finding // by unrevoked
-	trace     *trace  // nil unless somebody wants to know how it went
-	responder Responder
-	wait      bool // for the responder
+	found           finding // by unrevoked
+	trace           *trace  // nil unless somebody wants to know how it went
+	responder       Responder
+	wait, connected bool // see Query
 }
 
 // Verify decides whether a client may enter; nothing else in the program does.
@@ -48,14 +48,15 @@ func (s *Store) Verify(chain []*x509.Certificate, p *Policy, now time.Time) *Ver
 	return s.verdict(chain, p, now, true)
 }
 
-// verdict is Verify; wait says that a [Responder] may be waited for.
+// verdict is Verify; wait says that a [Responder] may be waited for, as is right for a
+// client that is not connected yet.
 func (s *Store) verdict(chain []*x509.Certificate, p *Policy, now time.Time, wait bool) *Verdict {
 	if v := checkCount(chain, p.depth()); v != nil {
 		return v.aboutFirst(chain)
 	}
 	state := s.state.Load()
 	q := question{chain: chain, now: now, variant: p.variant(), revocations: state.revocations, rules: state.rules,
-		responder: state.responder, wait: wait}
+		responder: state.responder, wait: wait, connected: !wait}
 	if e := state.snapshot.memo.lookUp(&q); e != nil && q.stillAccepts(e, p) {
 		s.counters.hits.Add(1)
 		return &e.hit

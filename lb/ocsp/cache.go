@@ -13,14 +13,16 @@ import (
 // known is what is known of one certificate.
 type known struct {
 	answer       trust.Answer
+	issued       time.Time // thisUpdate
 	until        time.Time
 	cert, issuer *x509.Certificate
+	urls         []string // whom to ask
 }
 
 // heeded is what a decision makes of an answer. In mode soft a failure does not matter;
 // one about a client that is connected already does not either: it is asked again.
-func (k known) heeded(hard, wait bool) trust.Answer {
-	if k.answer.Status == trust.AnswerFailed && (!hard || !wait) {
+func (k known) heeded(hard, connected bool) trust.Answer {
+	if k.answer.Status == trust.AnswerFailed && (!hard || connected) {
 		return trust.Answer{}
 	}
 	return k.answer
@@ -50,11 +52,13 @@ func (c *cache) find(key [32]byte, now time.Time) (known, bool) {
 	if second := now.Unix(); e.used.Load() != second {
 		e.used.Store(second)
 	}
-	return e.known, !now.After(e.until)
+	// Who is revoked stays revoked until somebody says otherwise.
+	return e.known, e.answer.Status == trust.AnswerRevoked || !now.After(e.until)
 }
 
 // put remembers an answer. It reports whether it says revoked of a certificate of which
-// that was not known. A failure does not displace an answer that still counts.
+// that was not known. A failure displaces neither an answer that still counts nor one that
+// says revoked, and no answer displaces one that was issued later.
 func (c *cache) put(key [32]byte, k known, now time.Time) (news bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -62,7 +66,7 @@ func (c *cache) put(key [32]byte, k known, now time.Time) (news bool) {
 		c.entries = make(map[[32]byte]*entry)
 	}
 	old := c.entries[key]
-	if old != nil && k.answer.Status == trust.AnswerFailed && old.answer.Status != trust.AnswerFailed && now.Before(old.until) {
+	if old != nil && old.outweighs(k, now) {
 		return false
 	}
 	if old == nil && len(c.entries) >= c.limit {
@@ -77,13 +81,26 @@ func (c *cache) put(key [32]byte, k known, now time.Time) (news bool) {
 	return k.answer.Status == trust.AnswerRevoked && (old == nil || old.answer.Status != trust.AnswerRevoked)
 }
 
-// makeRoom drops the entry that was used least recently of a few.
+// outweighs reports whether what is known stays in the face of k.
+func (e *entry) outweighs(k known, now time.Time) bool {
+	if k.answer.Status != trust.AnswerFailed {
+		return k.issued.Before(e.issued)
+	}
+	return e.answer.Status == trust.AnswerRevoked || (e.answer.Status != trust.AnswerFailed && now.Before(e.until))
+}
+
+// makeRoom drops the entry that was used least recently of a few; one that says revoked
+// only if all of them do.
 func (c *cache) makeRoom() {
 	const looks = 16
 	var victim [32]byte
 	oldest, n := int64(1<<62), 0
 	for key, e := range c.entries {
-		if used := e.used.Load(); used < oldest {
+		used := e.used.Load()
+		if e.answer.Status == trust.AnswerRevoked {
+			used += 1 << 40
+		}
+		if used < oldest {
 			victim, oldest = key, used
 		}
 		if n++; n == looks {
@@ -105,7 +122,7 @@ func (c *cache) due(now, before time.Time) map[[32]byte]known {
 		if wanted && ((!failed && before.After(e.until)) || (failed && now.Sub(e.until) > retryTime)) {
 			out[key] = e.known
 		}
-		return !wanted && now.After(e.until)
+		return !wanted && now.After(e.until) && e.answer.Status != trust.AnswerRevoked
 	})
 	return out
 }
@@ -115,6 +132,16 @@ func (c *cache) size() int {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return len(c.entries)
+}
+
+// Inherit takes over what another Checker knows, so that a change of settings lets nobody
+// in who is revoked. It is for a Checker that is not in use yet.
+func (c *Checker) Inherit(from *Checker) {
+	from.cache.mu.RLock()
+	defer from.cache.mu.RUnlock()
+	for key, e := range from.cache.entries {
+		c.cache.put(key, e.known, time.Unix(e.used.Load(), 0))
+	}
 }
 
 // Entries returns how many certificates are remembered.

@@ -14,7 +14,7 @@ import (
 )
 
 // newClient makes a client that goes nowhere but where it is sent: no redirects, no proxy,
-// and no address of this machine or its neighbours unless it is written as such.
+// and no private address unless it is written as such.
 func newClient(c *Checker) *http.Client {
 	dialer := &net.Dialer{Timeout: c.Timeout, Control: func(_, address string, _ syscall.RawConn) error { return c.mayDial(address) }}
 	return &http.Client{
@@ -35,13 +35,33 @@ func (c *Checker) mayDial(address string) error {
 		return err
 	}
 	ip := at.Addr().Unmap()
-	if ip.IsGlobalUnicast() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() {
+	if isPublic(ip) {
 		return nil
 	}
 	if c.allowed[address] || c.allowed[ip.String()] || c.allowed[at.String()] {
 		return nil
 	}
-	return fmt.Errorf("%s is an address of this machine or its network: write it into allowed_hosts if it is meant", ip)
+	return fmt.Errorf("%s is not a public address: if it is meant, write it into allowed_hosts, with its port if that is not the usual one", ip)
+}
+
+// isPublic reports whether an address is one of the Internet at large: not of this machine,
+// its network or a private one, nor one that stands for such (RFC 6598, RFC 6052).
+func isPublic(ip netip.Addr) bool {
+	if !ip.IsGlobalUnicast() || ip.IsPrivate() {
+		return false
+	}
+	for _, p := range notPublic {
+		if p.Contains(ip) {
+			return false
+		}
+	}
+	return true
+}
+
+var notPublic = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("2002::/16"),
 }
 
 // post sends one request and returns what came back.

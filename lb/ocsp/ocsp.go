@@ -48,6 +48,11 @@ const (
 	failureTime = 10 * time.Second
 	// retryTime is how much longer it takes until somebody asks though no client does.
 	retryTime = 50 * time.Second
+	// endlessTime is how old an answer without nextUpdate may be: without a nonce, somebody
+	// could have kept it.
+	endlessTime = 10 * time.Minute
+	// MaxHosts is how many hosts may be listed.
+	MaxHosts = 100
 	// clockSkew is how far in the future an answer may begin.
 	clockSkew = 5 * time.Minute
 	// forgetTime is how long an answer is kept fresh that nobody asked for.
@@ -108,7 +113,13 @@ func New(c Config) (*Checker, error) {
 	}
 	checker := &Checker{Config: c, allowed: make(map[string]bool), turns: semaphore.NewWeighted(MaxQueries)}
 	checker.cache.limit = c.CacheEntries
+	if len(c.AllowedHosts) > MaxHosts {
+		return nil, fmt.Errorf("%d hosts are listed; at most %d are allowed", len(c.AllowedHosts), MaxHosts)
+	}
 	for _, host := range c.AllowedHosts {
+		if u, err := url.Parse("http://" + host); err != nil || u.Host != host || u.Hostname() == "" {
+			return nil, fmt.Errorf("%q is no host: write HOST or HOST:PORT", host)
+		}
 		checker.allowed[strings.ToLower(host)] = true
 	}
 	if c.Responder != "" {
@@ -130,8 +141,8 @@ func speaksHTTP(u *url.URL) bool {
 
 // responders returns the addresses to ask about a certificate. That of the config speaks
 // for what clients present themselves: their CAs are another CA's business.
-func (c *Checker) responders(cert *x509.Certificate) []string {
-	if c.Responder != "" && !cert.IsCA {
+func (c *Checker) responders(cert *x509.Certificate, leaf bool) []string {
+	if c.Responder != "" && leaf {
 		return []string{c.Responder}
 	}
 	var out []string
@@ -155,39 +166,41 @@ func (c *Checker) allows(u *url.URL) bool {
 	return c.allowed[strings.ToLower(u.Host)]
 }
 
-// answered makes an entry of what a responder sent, or says why it does not count.
-func (c *Checker) answered(body []byte, request *ocsp.Request, cert, issuer *x509.Certificate) (known, error) {
-	r, err := ocsp.ParseResponseForCert(body, cert, nil)
+// answered takes in what a responder sent, or says why it does not count.
+func (c *Checker) answered(body []byte, request *ocsp.Request, k *known) error {
+	r, err := ocsp.ParseResponseForCert(body, k.cert, nil)
 	if err != nil {
-		return known{}, fmt.Errorf("the answer does not count: %w", err)
+		return fmt.Errorf("the answer does not count: %w", err)
 	}
 	now := c.Now()
-	if err := mayAnswer(r, issuer, now); err != nil {
-		return known{}, err
+	if err := mayAnswer(r, k.issuer, now); err != nil {
+		return err
 	}
 	if !aboutThis(r.TBSResponseData, request) {
-		return known{}, errors.New("the answer is about another issuer")
+		return errors.New("the answer is about another issuer")
 	}
 	switch {
 	case r.ThisUpdate.After(now.Add(clockSkew)):
-		return known{}, errors.New("the answer is dated in the future")
+		return errors.New("the answer is dated in the future")
+	case r.NextUpdate.IsZero() && now.Sub(r.ThisUpdate) > endlessTime:
+		return fmt.Errorf("the answer has no end and is of %s", r.ThisUpdate.UTC().Format(time.RFC3339))
 	case !r.NextUpdate.IsZero() && now.After(r.NextUpdate):
-		return known{}, fmt.Errorf("the answer ended at %s", r.NextUpdate.UTC().Format(time.RFC3339))
+		return fmt.Errorf("the answer ended at %s", r.NextUpdate.UTC().Format(time.RFC3339))
 	}
-	k := known{until: now.Add(c.Refresh)}
+	k.issued, k.until = r.ThisUpdate, now.Add(c.Refresh)
 	if !r.NextUpdate.IsZero() && r.NextUpdate.Before(k.until) {
 		k.until = r.NextUpdate
 	}
 	switch r.Status {
 	case ocsp.Good:
-		k.answer.Status = trust.AnswerGood
+		k.answer = trust.Answer{Status: trust.AnswerGood}
 	case ocsp.Revoked:
 		k.answer = trust.Answer{Status: trust.AnswerRevoked, Reason: reasonCode(r.RevocationReason),
 			Detail: "its OCSP responder since " + r.RevokedAt.UTC().Format(time.RFC3339)}
 	default:
-		return known{}, errNotKnown
+		return errNotKnown
 	}
-	return k, nil
+	return nil
 }
 
 var errNotKnown = errors.New("the responder does not know the certificate")
