@@ -74,11 +74,16 @@ type Set struct {
 	// byKey finds signers by their subject public key info, so that a lookup
 	// costs the same whatever the number of lists. Two CAs may share a key.
 	byKey map[string][]*signer
+	// signers are all of them; up to fewSigners are compared faster than a key is hashed.
+	signers []*signer
 }
+
+const fewSigners = 4
 
 // A signer is a CA, by name and key, with the lists that it signed.
 type signer struct {
 	name    []byte // DER
+	key     []byte // subject public key info
 	lists   []held
 	limited bool      // some list has a limited scope, see vouched
 	renewed []*signer // other keys of the same CA, see linkKeys
@@ -136,15 +141,24 @@ func (f *signer) hold(list *List) {
 func (s *Set) signerFor(ca *x509.Certificate) *signer {
 	found := s.signer(ca)
 	if found == nil {
-		found = &signer{name: ca.RawSubject}
+		found = &signer{name: ca.RawSubject, key: ca.RawSubjectPublicKeyInfo}
 		key := string(ca.RawSubjectPublicKeyInfo)
 		s.byKey[key] = append(s.byKey[key], found)
+		s.signers = append(s.signers, found)
 	}
 	return found
 }
 
 // signer returns the signer with the name and the key of a CA, or nil.
 func (s *Set) signer(ca *x509.Certificate) *signer {
+	if len(s.signers) <= fewSigners {
+		for _, candidate := range s.signers {
+			if bytes.Equal(candidate.key, ca.RawSubjectPublicKeyInfo) && bytes.Equal(candidate.name, ca.RawSubject) {
+				return candidate
+			}
+		}
+		return nil
+	}
 	for _, candidate := range s.byKey[string(ca.RawSubjectPublicKeyInfo)] {
 		if bytes.Equal(candidate.name, ca.RawSubject) {
 			return candidate
