@@ -180,6 +180,7 @@ func TestRefusedHeaders(t *testing.T) {
 		"encoded without end":    {clientcert.ALB(), []string{url.QueryEscape(url.QueryEscape(url.QueryEscape(url.QueryEscape(good))))}, "too often"},
 		"two in Client-Cert":     {clientcert.RFC9440(), []string{trust.EncodeChain(many[:2])}, "it is one"},
 		"several XFCC elements":  {clientcert.XFCC(), []string{xfcc + "," + xfcc}, "several elements"},
+		"XFCC elements in a key": {clientcert.XFCC(), []string{xfcc + ";x,Hash=00"}, "several elements"},
 		"XFCC with two Certs":    {clientcert.XFCC(), []string{xfcc + ";" + xfcc}, "says twice"},
 		"XFCC without":           {clientcert.XFCC(), []string{"Hash=00"}, "neither Cert nor Chain"},
 		"XFCC that is no list":   {clientcert.XFCC(), []string{"Hash"}, "KEY=VALUE"},

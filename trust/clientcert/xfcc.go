@@ -6,6 +6,8 @@ import (
 	"strings"
 )
 
+var errSeveral = errors.New("has several elements: several proxies have added to it, and nobody vouches for the first ones")
+
 // decodeXFCC reads the one element of an X-Forwarded-Client-Cert header (Envoy, "HTTP
 // header manipulation", x-forwarded-client-cert): pairs KEY=VALUE with semicolons between,
 // elements with commas between, and quoted what holds either.
@@ -15,6 +17,9 @@ func decodeXFCC(text string) ([]*x509.Certificate, error) {
 		key, rest, ok := strings.Cut(text, "=")
 		if !ok {
 			return nil, errors.New("is not a list of pairs KEY=VALUE")
+		}
+		if strings.Contains(key, ",") { // an element that ends in a word without a value
+			return nil, errSeveral
 		}
 		value, rest, err := xfccValue(rest)
 		if err != nil {
@@ -70,7 +75,7 @@ func behind(rest string) (string, error) {
 	case rest[0] == ';':
 		return rest[1:], nil
 	case rest[0] == ',':
-		return "", errors.New("has several elements: several proxies have added to it, and nobody vouches for the first ones")
+		return "", errSeveral
 	}
 	return "", errors.New("has something behind a quotation")
 }
