@@ -59,12 +59,12 @@ func (rt *runtime) applyStores(p *plan) {
 		running.policy = planned.policy
 		rules := planned.rules.Digest()
 		changed := running.digest != planned.digest
-		if changed || running.rules != rules || running.responder.checker != planned.responder.checker {
+		if changed || running.rules != rules || !running.asksAs(planned.probes) {
 			rt.warnOfOlderLists(name, running.store.Revocations(), planned.set)
 			planned.publishTo(running.store)
 			running.digest, running.rules = planned.digest, rules
 		}
-		rt.applyResponder(running, planned.responder)
+		rt.applyProbes(running, planned.probes)
 		rt.applyVersion(name, running, planned, changed)
 	}
 }
@@ -181,7 +181,7 @@ func (rt *runtime) removeGroups(p *plan) {
 func (rt *runtime) removeStores(p *plan) {
 	for name, running := range rt.stores {
 		if p.stores[name] == nil {
-			rt.stopResponder(running)
+			rt.stopProbes(running)
 			delete(rt.stores, name)
 		}
 	}

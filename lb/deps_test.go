@@ -19,17 +19,18 @@ const modulePath = "github.com/postern-lb/postern/"
 //
 // Nothing imports cmd, bench or examples, but for the command, which offers bench.
 var mayImport = map[string][]string{
-	"internal/dn":      {},
-	"internal/durable": {},
-	"internal/engine":  {},
-	"internal/fault":   {},
-	"internal/http1":   {"internal/engine"},
-	"internal/http2":   {"internal/engine"},
-	"internal/labca":   {"internal/durable"},
-	"internal/logfile": {},
-	"internal/pki":     {},
-	"internal/vectors": {},
-	"internal/yield":   {},
+	"internal/dn":       {},
+	"internal/durable":  {},
+	"internal/engine":   {},
+	"internal/fault":    {},
+	"internal/http1":    {"internal/engine"},
+	"internal/http2":    {"internal/engine"},
+	"internal/labca":    {"internal/durable"},
+	"internal/logfile":  {},
+	"internal/outbound": {},
+	"internal/pki":      {},
+	"internal/vectors":  {},
+	"internal/yield":    {},
 
 	"crl":              {"internal/dn", "internal/fault", "internal/yield"},
 	"trust":            {"crl", "internal/dn", "internal/fault"},
@@ -40,14 +41,15 @@ var mayImport = map[string][]string{
 		"internal/dn", "internal/engine", "internal/fault", "internal/http1", "internal/http2", "internal/logfile", "internal/yield",
 	},
 
+	"lb/cdp":      {"trust", "crl", "internal/durable", "internal/outbound"},
 	"lb/config":   {"internal/fault"},
-	"lb/ocsp":     {"trust", "crl"},
+	"lb/ocsp":     {"trust", "crl", "internal/outbound"},
 	"lb/seen":     {"trust", "internal/durable", "internal/yield"},
 	"lb/source":   {"internal/durable"},
 	"lb/state":    {"lb/config", "internal/fault"},
 	"lb/versions": {"internal/durable", "internal/yield"},
 	"lb": {
-		"lb/config", "lb/ocsp", "lb/seen", "lb/source", "lb/state", "lb/versions", "listener", "targetgroup", "trust", "crl",
+		"lb/cdp", "lb/config", "lb/ocsp", "lb/seen", "lb/source", "lb/state", "lb/versions", "listener", "targetgroup", "trust", "crl",
 		"internal/dn", "internal/durable", "internal/fault", "internal/logfile", "internal/yield",
 	},
 

@@ -19,6 +19,7 @@ type metrics struct {
 	targetGroups *targetgroup.Metrics
 	reloads      *prometheus.CounterVec
 	ocspQueries  *prometheus.CounterVec
+	pointFetches *prometheus.CounterVec
 }
 
 func newMetrics(b *LoadBalancer) *metrics {
@@ -32,11 +33,14 @@ func newMetrics(b *LoadBalancer) *metrics {
 	m.ocspQueries = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "postern_ocsp_queries_total", Help: "Queries to OCSP responders by result: good, revoked, unknown, failed.",
 	}, []string{"trust_store", "result"})
+	m.pointFetches = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "postern_crl_distribution_point_fetches_total", Help: "Fetches of CRL distribution points by result: replaced, same, failed.",
+	}, []string{"trust_store", "result"})
 	for _, outcome := range []string{"applied", "refused"} {
 		m.reloads.WithLabelValues(outcome) // from 0, so that alerts see the first
 	}
 	b.registry.MustRegister(
-		m.reloads, m.ocspQueries, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		m.reloads, m.ocspQueries, m.pointFetches, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "postern_seen_clients", Help: "Clients that are remembered because they were let in lately, counted for each listener.",
 		}, func() float64 { return float64(b.seen.Len()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -75,14 +79,22 @@ func (c *trustCollector) Collect(out chan<- prometheus.Metric) {
 		count("trust_store_verifications_total", "Searches for a path, the costly part of a verdict.", stats.Verifications)
 		out <- prometheus.MustNewConstMetric(trustMetric("trust_store_memo_entries", "Chains in the memo."),
 			prometheus.GaugeValue, float64(stats.Entries), name)
-		if checker := c.balancer.runtime.responder(name).checker; checker != nil {
-			out <- prometheus.MustNewConstMetric(trustMetric("ocsp_cache_entries", "Certificates of which an OCSP answer is remembered."),
-				prometheus.GaugeValue, float64(checker.Entries()), name)
-		}
+		collectProbes(out, name, c.balancer.runtime.probes(name))
 		collectExpiries(out, name, s.Snapshot())
 		collectRevocations(out, name, s.Revocations(), now)
 		collectOutlook(out, name, s.Outlook())
 		collectWarnings(out, name, s.Snapshot().Warnings(now), s.Revocations().Warnings(now))
+	}
+}
+
+func collectProbes(out chan<- prometheus.Metric, name string, p probes) {
+	if !p.ocsp.idle() {
+		out <- prometheus.MustNewConstMetric(trustMetric("ocsp_cache_entries", "Certificates of which an OCSP answer is remembered."),
+			prometheus.GaugeValue, float64(p.ocsp.prober.Entries()), name)
+	}
+	if !p.points.idle() {
+		out <- prometheus.MustNewConstMetric(trustMetric("crl_distribution_point_lists", "Lists from CRL distribution points."),
+			prometheus.GaugeValue, float64(p.points.prober.Lists()), name)
 	}
 }
 

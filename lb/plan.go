@@ -37,7 +37,7 @@ type plannedStore struct {
 	store *trust.Store // the running one of that name, or a new one
 	*storeMaterial
 	rules *trust.RevocationPolicy
-	responder
+	probes
 	policy  config.RevocationPolicy // what rules were made of
 	history *versions.History
 	hold

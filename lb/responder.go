@@ -2,95 +2,201 @@ package lb
 
 import (
 	"context"
+	"path/filepath"
 	"reflect"
 
+	"github.com/postern-lb/postern/internal/durable"
+	"github.com/postern-lb/postern/lb/cdp"
 	"github.com/postern-lb/postern/lb/config"
 	"github.com/postern-lb/postern/lb/ocsp"
 	"github.com/postern-lb/postern/trust"
 )
 
-// A responder is what a trust store asks beside its lists; the zero one is nobody.
-type responder struct {
-	settings config.OCSP
-	checker  *ocsp.Checker
-	stop     context.CancelFunc // of checker's Run; nil if that does not run
+// A prober asks others about certificates, and goes on asking while it runs.
+type prober interface {
+	comparable
+	trust.Responder
+	Run(context.Context)
 }
 
-// planResponder returns the responder of a trust store: the running one, with all that it
-// remembers, if its settings are the same.
-func (p *plan) planResponder(b *LoadBalancer, ts config.TrustStore, store *trust.Store, path string) responder {
-	running := b.runtime.responder(ts.Name)
-	if running.checker != nil && reflect.DeepEqual(running.settings, ts.OCSP) {
-		return running
+// A probe is a prober and what it was made of; the zero one asks nobody.
+type probe[S any, P prober] struct {
+	settings S
+	prober   P
+	stop     context.CancelFunc // of the prober's Run; nil if that does not run
+}
+
+// idle reports whether nobody is asked.
+func (p probe[S, P]) idle() bool {
+	var none P
+	return p.prober == none
+}
+
+// probes are whom a trust store asks beside its lists.
+type probes struct {
+	ocsp   probe[config.OCSP, *ocsp.Checker]
+	points probe[config.CRLDistributionPoints, *cdp.Checker]
+}
+
+// responder returns the probes as package trust wants them.
+func (p *probes) responder() trust.Responder {
+	var all responders
+	if !p.ocsp.idle() {
+		all = append(all, p.ocsp.prober)
 	}
-	out := responder{settings: ts.OCSP}
+	if !p.points.idle() {
+		all = append(all, p.points.prober)
+	}
+	switch len(all) {
+	case 0:
+		return nil
+	case 1:
+		return all[0]
+	}
+	return all
+}
+
+// responders ask one after another. What says revoked, or that nobody may get in, decides.
+type responders []trust.Responder
+
+// Check implements trust.Responder.
+func (r responders) Check(q trust.Query) trust.Answer {
+	var out trust.Answer
+	for _, one := range r {
+		switch a := one.Check(q); a.Status {
+		case trust.AnswerRevoked, trust.AnswerFailed:
+			return a
+		case trust.AnswerGood:
+			out = a
+		}
+	}
+	return out
+}
+
+// planProbes returns the probes of a trust store: the running ones, with all that they know,
+// where their settings are the same. A check asks nobody.
+func (p *plan) planProbes(b *LoadBalancer, ts config.TrustStore, store *trust.Store, path string) probes {
+	running := b.runtime.probes(ts.Name)
+	out := probes{ocsp: running.ocsp, points: running.points}
+	news := func() { store.Changed(); b.runtime.tellNews() }
+	if running.ocsp.idle() || !reflect.DeepEqual(running.ocsp.settings, ts.OCSP) {
+		out.ocsp = p.planOCSP(b, ts, path+".ocsp", news)
+		if !out.ocsp.idle() && !running.ocsp.idle() {
+			out.ocsp.prober.Inherit(running.ocsp.prober)
+		}
+	}
+	if running.points.idle() || !reflect.DeepEqual(running.points.settings, ts.CRLDistributionPoints) {
+		out.points = p.planPoints(b, ts, path+".crl_distribution_points", news)
+	}
+	return out
+}
+
+func (p *plan) planOCSP(b *LoadBalancer, ts config.TrustStore, path string, news func()) probe[config.OCSP, *ocsp.Checker] {
+	out := probe[config.OCSP, *ocsp.Checker]{settings: ts.OCSP}
 	if ts.OCSP.Mode == config.OCSPOff {
 		return out
 	}
 	checker, err := ocsp.New(ocsp.Config{
 		Hard: ts.OCSP.Mode == config.OCSPHard, Responder: ts.OCSP.Responder, AllowedHosts: ts.OCSP.AllowedHosts,
 		Timeout: ts.OCSP.Timeout, Refresh: ts.OCSP.RefreshInterval, CacheEntries: ts.OCSP.CacheEntries,
-		Revoked: func() { store.Changed(); b.runtime.tellNews() }, Logger: b.logger.With("trust_store", ts.Name),
+		Revoked: news, Logger: b.logger.With("trust_store", ts.Name),
 		Count: func(result string) { b.metrics.ocspQueries.WithLabelValues(ts.Name, result).Inc() },
 	})
 	if err != nil {
 		p.reading.faults.Add(path, "%v", err)
-	}
-	if err == nil && !b.checking { // a check asks nobody
-		out.checker = checker
-		if running.checker != nil {
-			checker.Inherit(running.checker)
-		}
+	} else if !b.checking {
+		out.prober = checker
 	}
 	return out
 }
 
-// asked returns the responder as package trust wants it.
-func (r responder) asked() trust.Responder {
-	if r.checker == nil {
-		return nil
+func (p *plan) planPoints(b *LoadBalancer, ts config.TrustStore, path string, news func()) probe[config.CRLDistributionPoints, *cdp.Checker] {
+	settings := ts.CRLDistributionPoints
+	out := probe[config.CRLDistributionPoints, *cdp.Checker]{settings: settings}
+	if len(settings.AllowedHosts) == 0 {
+		return out
 	}
-	return r.checker
+	folder := ""
+	if p.desired.StateDirectory != "" {
+		folder = filepath.Join(p.desired.StateDirectory, "crl-distribution-points", ts.Name)
+		if !b.checking {
+			if err := durable.Folder(folder); err != nil {
+				p.reading.faults.Add("state_directory", "%v", err)
+			}
+		}
+	}
+	checker, err := cdp.New(cdp.Config{
+		AllowedHosts: settings.AllowedHosts, Timeout: settings.Timeout, Refresh: settings.RefreshInterval, MaxSize: int64(settings.MaxSize),
+		Folder: folder, Changed: news, Logger: b.logger.With("trust_store", ts.Name),
+		Count: func(result string) { b.metrics.pointFetches.WithLabelValues(ts.Name, result).Inc() },
+	})
+	if err != nil {
+		p.reading.faults.Add(path, "%v", err)
+	} else if !b.checking {
+		out.prober = checker
+	}
+	return out
 }
 
-func (rt *runtime) responder(store string) responder {
+// asksAs reports whether others are the same.
+func (p *probes) asksAs(others probes) bool {
+	return p.ocsp.prober == others.ocsp.prober && p.points.prober == others.points.prober
+}
+
+func (rt *runtime) probes(store string) probes {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	if running := rt.stores[store]; running != nil {
-		return running.responder
+		return running.probes
 	}
-	return responder{}
+	return probes{}
 }
 
-// applyResponder makes s ask whom it is to ask from now on. The caller holds mu.
-func (rt *runtime) applyResponder(s *runningStore, planned responder) {
-	if s.responder.checker != planned.checker {
-		rt.stopResponder(s)
-		s.responder = planned
-	}
-	rt.startResponder(s)
+// applyProbes makes a trust store ask whom it is to ask from now on. The caller holds mu.
+func (rt *runtime) applyProbes(s *runningStore, planned probes) {
+	replace(&s.ocsp, planned.ocsp)
+	replace(&s.points, planned.points)
+	rt.startProbes(s)
 }
 
-// startResponder keeps the answers fresh from now on, if anything runs. The caller holds mu.
-func (rt *runtime) startResponder(s *runningStore) {
-	r := &s.responder
-	if rt.checking == nil || rt.stopped || r.checker == nil || r.stop != nil {
+func replace[S any, P prober](running *probe[S, P], planned probe[S, P]) {
+	if running.prober != planned.prober {
+		halt(running)
+		*running = planned
+	}
+}
+
+func halt[S any, P prober](p *probe[S, P]) {
+	if p.stop != nil {
+		p.stop()
+	}
+	*p = probe[S, P]{}
+}
+
+// startProbes keeps what is known fresh from now on, if anything runs. The caller holds mu.
+func (rt *runtime) startProbes(s *runningStore) {
+	if rt.checking != nil && !rt.stopped {
+		launch(rt, &s.ocsp)
+		launch(rt, &s.points)
+	}
+}
+
+func launch[S any, P prober](rt *runtime, p *probe[S, P]) {
+	if p.idle() || p.stop != nil {
 		return
 	}
-	var ctx context.Context
-	ctx, r.stop = context.WithCancel(rt.checking)
-	checker := r.checker
-	rt.checks.Go(func() { checker.Run(ctx) })
+	ctx, stop := context.WithCancel(rt.checking)
+	p.stop = stop
+	prober := p.prober
+	rt.checks.Go(func() { prober.Run(ctx) })
 }
 
-func (rt *runtime) stopResponder(s *runningStore) {
-	if s.responder.stop != nil {
-		s.responder.stop()
-	}
-	s.responder = responder{}
+func (rt *runtime) stopProbes(s *runningStore) {
+	halt(&s.ocsp)
+	halt(&s.points)
 }
 
-// tellNews notes that a responder has revoked a certificate.
+// tellNews notes that more is known of revocation than before.
 func (rt *runtime) tellNews() {
 	select {
 	case rt.news <- struct{}{}:

@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -189,4 +192,34 @@ func TestOCSPNewsDuringTheHandshake(t *testing.T) {
 
 func ocspServers(urls ...string) pki.Option {
 	return pki.Template(func(c *x509.Certificate) { c.OCSPServer = urls })
+}
+
+// A client names where its CA's list is; the CA is not even in the bundle. When the list
+// there changes, the client's open connection is closed.
+func TestCRLDistributionPoint(t *testing.T) {
+	s, address := newSite(t), freeAddress(t)
+	var list atomic.Pointer[[]byte]
+	serve := func(der []byte) { list.Store(&der) }
+	serve(s.ca.CRL(1))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(*list.Load()) }))
+	t.Cleanup(server.Close)
+	carol := s.ca.Client("carol", pki.Template(func(c *x509.Certificate) { c.CRLDistributionPoints = []string{server.URL + "/ca.crl"} }))
+	s.write("bundle.pem", s.root.PEM())
+	s.configure("state_directory: state\n" + strings.Replace(verifying(address), "    revocations: [partners.crl]\n",
+		"    crl_distribution_points: {allowed_hosts: ['"+server.Listener.Addr().String()+"'], refresh_interval: 1s}\n", 1))
+	r := s.start()
+	url := "https://" + address + "/"
+	wantGet(t, s.client(carol), url, 200, "CN=carol,O=Postern")
+	open := watchClose(t, s, address, carol)
+	eventually(t, "the list", func() bool {
+		_, metrics := r.admin(t, "/metrics")
+		return strings.Contains(metrics, `postern_crl_distribution_point_lists{trust_store="partners"} 1`)
+	})
+	serve(s.ca.CRL(2, carol))
+	open.wantClosed(t)
+	wantGet(t, s.client(carol), url, 0, "")
+	wantGet(t, s.client(s.alice), url, 200, aliceSubject)
+	if files, err := filepath.Glob(s.path("state/crl-distribution-points/partners/*.crl")); err != nil || len(files) != 1 {
+		t.Errorf("the copies are %v, %v", files, err)
+	}
 }

@@ -54,7 +54,7 @@ func (rt *runtime) governs(ts config.TrustStore) bool {
 // publishTo puts what was planned in force. All that fill a store do it here, so that
 // none forgets the policy.
 func (s *plannedStore) publishTo(store *trust.Store) {
-	store.Replace(trust.Content{Bundle: s.bundle, Revocations: s.set, RevocationPolicy: s.rules, Version: s.version, Responder: s.asked()})
+	store.Replace(trust.Content{Bundle: s.bundle, Revocations: s.set, RevocationPolicy: s.rules, Version: s.version, Responder: s.responder()})
 }
 
 func revocationConfig(c config.RevocationPolicy) trust.RevocationConfig {

@@ -52,7 +52,7 @@ type runningStore struct {
 	rules    [32]byte // digest of the revocation policy
 	policy   config.RevocationPolicy
 	material *storeMaterial
-	responder
+	probes
 	history *versions.History
 	version int
 	hold
@@ -181,7 +181,7 @@ func (rt *runtime) run(ctx context.Context, cancel context.CancelFunc) error {
 		rt.startListener(l)
 	}
 	for _, s := range rt.stores {
-		rt.startResponder(s)
+		rt.startProbes(s)
 	}
 	rt.checks.Go(func() { rt.heedNews(checking) })
 	rt.mu.Unlock()

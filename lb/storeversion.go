@@ -45,7 +45,7 @@ func (p *plan) planStore(b *LoadBalancer, ts config.TrustStore, at string) *plan
 	if out.pin != nil {
 		p.planPinned(b, out, at, before)
 	}
-	out.responder = p.planResponder(b, ts, out.store, at+".ocsp")
+	out.probes = p.planProbes(b, ts, out.store, at)
 	out.rules = p.planRevocationPolicy(ts, out.storeMaterial, b.runtime.governs(ts), at+".revocation_policy", b.material.now())
 	if out.storeMaterial == nil {
 		return nil

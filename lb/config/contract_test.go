@@ -113,10 +113,11 @@ func contractFile(folder string) *config.File {
 		SeenClients: config.SeenClients{Limit: 10_000, Retention: 720 * time.Hour},
 		TrustStores: []config.TrustStore{{
 			Name: "partners", CACertificatesBundle: config.FileSource(at("pki/ca-bundle.pem")),
-			Revocations:      []config.Source{config.FileSource(at("pki/partner.crl"))},
-			RevocationPolicy: config.RevocationPolicy{Missing: config.MissingAllow, Expired: config.ExpiredAllow, Scope: config.ScopeChain},
-			VersionsToKeep:   config.DefaultVersionsToKeep,
-			OCSP:             config.OCSP{Mode: config.OCSPOff, Timeout: 2 * time.Second, RefreshInterval: time.Hour, CacheEntries: 10_000},
+			Revocations:           []config.Source{config.FileSource(at("pki/partner.crl"))},
+			RevocationPolicy:      config.RevocationPolicy{Missing: config.MissingAllow, Expired: config.ExpiredAllow, Scope: config.ScopeChain},
+			VersionsToKeep:        config.DefaultVersionsToKeep,
+			CRLDistributionPoints: config.CRLDistributionPoints{RefreshInterval: time.Hour, Timeout: 30 * time.Second, MaxSize: 32 * config.MB},
+			OCSP:                  config.OCSP{Mode: config.OCSPOff, Timeout: 2 * time.Second, RefreshInterval: time.Hour, CacheEntries: 10_000},
 		}},
 		Logs: config.Logs{Connection: log("logs/connection.log"), Access: log("logs/access.log")},
 	}

@@ -133,6 +133,13 @@ func (s *TrustStore) setDefaults() {
 	s.VersionsToKeep = DefaultVersionsToKeep
 	s.OCSP.setDefaults()
 	s.OCSP.Mode = OCSPOff
+	s.CRLDistributionPoints.setDefaults()
+}
+
+func (p *CRLDistributionPoints) setDefaults() {
+	p.RefreshInterval = time.Hour
+	p.Timeout = 30 * time.Second
+	p.MaxSize = 32 * MB
 }
 
 func (o *OCSP) setDefaults() {

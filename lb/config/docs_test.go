@@ -48,6 +48,7 @@ var documented = map[string]reflect.Type{
 	"`trust_stores[]`":                                 reflect.TypeFor[TrustStore](),
 	"`trust_stores[].revocation_policy`":               reflect.TypeFor[RevocationPolicy](),
 	"`trust_stores[].revocation_policy.authorities[]`": reflect.TypeFor[RevocationAuthority](),
+	"`trust_stores[].crl_distribution_points`":         reflect.TypeFor[CRLDistributionPoints](),
 	"`trust_stores[].ocsp`":                            reflect.TypeFor[OCSP](),
 	"`seen_clients`":                                   reflect.TypeFor[SeenClients](),
 	"`logs`":                                           reflect.TypeFor[Logs](),

@@ -87,6 +87,8 @@ type TrustStore struct {
 	VersionsToKeep int `yaml:"versions_to_keep" range:"1..100"`
 	// OCSP says whether responders are asked.
 	OCSP OCSP `yaml:"ocsp"`
+	// CRLDistributionPoints says whether lists are fetched from where certificates say.
+	CRLDistributionPoints CRLDistributionPoints `yaml:"crl_distribution_points"`
 }
 
 // Logs says which logs are written; a nil entry is not written.

@@ -31,3 +31,16 @@ const (
 func (OCSPMode) values() []string {
 	return []string{string(OCSPOff), string(OCSPSoft), string(OCSPHard)}
 }
+
+// CRLDistributionPoints says whether the lists are fetched that certificates name as their
+// distribution points. Without hosts none is.
+type CRLDistributionPoints struct {
+	// AllowedHosts are the hosts that certificates may name: HOST, or HOST:PORT.
+	AllowedHosts []string `yaml:"allowed_hosts,required,filled"`
+	// RefreshInterval is the time between two fetches of a list.
+	RefreshInterval time.Duration `yaml:"refresh_interval" range:"1s..24h"`
+	// Timeout bounds one fetch.
+	Timeout time.Duration `yaml:"timeout" range:"100ms..10m"`
+	// MaxSize is the largest list.
+	MaxSize Size `yaml:"max_size" range:"1KB..128MB"`
+}

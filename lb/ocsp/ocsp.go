@@ -18,7 +18,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -29,6 +28,7 @@ import (
 
 	"log/slog"
 
+	"github.com/postern-lb/postern/internal/outbound"
 	"github.com/postern-lb/postern/trust"
 )
 
@@ -51,8 +51,6 @@ const (
 	// endlessTime is how old an answer without nextUpdate may be: without a nonce, somebody
 	// could have kept it.
 	endlessTime = 10 * time.Minute
-	// MaxHosts is how many hosts may be listed.
-	MaxHosts = 100
 	// clockSkew is how far in the future an answer may begin.
 	clockSkew = 5 * time.Minute
 	// forgetTime is how long an answer is kept fresh that nobody asked for.
@@ -88,7 +86,7 @@ type Config struct {
 type Checker struct {
 	Config
 	client  *http.Client
-	allowed map[string]bool
+	hosts   *outbound.Hosts
 	cache   cache
 	flights singleflight.Group
 	turns   *semaphore.Weighted
@@ -111,32 +109,24 @@ func New(c Config) (*Checker, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	checker := &Checker{Config: c, allowed: make(map[string]bool), turns: semaphore.NewWeighted(MaxQueries)}
+	checker := &Checker{Config: c, turns: semaphore.NewWeighted(MaxQueries)}
 	checker.cache.limit = c.CacheEntries
-	if len(c.AllowedHosts) > MaxHosts {
-		return nil, fmt.Errorf("%d hosts are listed; at most %d are allowed", len(c.AllowedHosts), MaxHosts)
-	}
-	for _, host := range c.AllowedHosts {
-		if u, err := url.Parse("http://" + host); err != nil || u.Host != host || u.Hostname() == "" {
-			return nil, fmt.Errorf("%q is no host: write HOST or HOST:PORT", host)
-		}
-		checker.allowed[strings.ToLower(host)] = true
-	}
+	allowed := c.AllowedHosts
 	if c.Responder != "" {
 		u, err := url.Parse(c.Responder)
-		if err != nil || !speaksHTTP(u) {
+		if err != nil || !outbound.SpeaksHTTP(u) {
 			return nil, fmt.Errorf("%q is not the address of a responder: write http://HOST/ or https://HOST/", c.Responder)
 		}
-		checker.allowed[strings.ToLower(u.Host)] = true
-	} else if len(c.AllowedHosts) == 0 {
+		allowed = append(slices.Clone(allowed), u.Host)
+	} else if len(allowed) == 0 {
 		return nil, errors.New("names nobody to ask: list allowed_hosts, or set responder")
 	}
-	checker.client = newClient(checker)
+	var err error
+	if checker.hosts, err = outbound.NewHosts(allowed); err != nil {
+		return nil, err
+	}
+	checker.client = checker.hosts.Client(c.Timeout)
 	return checker, nil
-}
-
-func speaksHTTP(u *url.URL) bool {
-	return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil
 }
 
 // responders returns the addresses to ask about a certificate. That of the config speaks
@@ -147,23 +137,11 @@ func (c *Checker) responders(cert *x509.Certificate, leaf bool) []string {
 	}
 	var out []string
 	for _, text := range cert.OCSPServer {
-		u, err := url.Parse(text)
-		if err == nil && len(text) <= 2048 && speaksHTTP(u) && c.allows(u) && len(out) < MaxURLs {
+		if len(out) < MaxURLs && c.hosts.Allows(text) {
 			out = append(out, text)
 		}
 	}
 	return out
-}
-
-// allows reports whether the host of u is on the list: by name for the usual port, else
-// with its port.
-func (c *Checker) allows(u *url.URL) bool {
-	usual := map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	host := strings.ToLower(u.Hostname())
-	if u.Port() == "" || u.Port() == usual {
-		return c.allowed[host] || c.allowed[host+":"+usual]
-	}
-	return c.allowed[strings.ToLower(u.Host)]
 }
 
 // answered takes in what a responder sent, or says why it does not count.
