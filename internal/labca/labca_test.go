@@ -17,7 +17,7 @@ import (
 func lab(t *testing.T) *labca.CA {
 	t.Helper()
 	dir := t.TempDir()
-	root, err := labca.Create(filepath.Join(dir, "root"), labca.Request{CommonName: "Root"})
+	root, err := labca.Create(filepath.Join(dir, "rootca"), labca.Request{CommonName: "Root"})
 	check(t, err)
 	ca, err := labca.CreateBelow(filepath.Join(dir, "ca"), labca.Request{CommonName: "CA", Organization: []string{"Lab"}}, root)
 	check(t, err)
@@ -53,14 +53,14 @@ func openssl(t *testing.T, ca *labca.CA, args ...string) (string, error) {
 func verifyAll(t *testing.T, ca *labca.CA, name string) (string, error) {
 	t.Helper()
 	var lists []byte
-	for _, file := range []string{"crl.pem", "../root/crl.pem"} {
+	for _, file := range []string{"crl.pem", "../rootca/crl.pem"} {
 		data, err := os.ReadFile(ca.Path(file))
 		check(t, err)
 		lists = append(lists, data...)
 	}
 	check(t, os.WriteFile(ca.Path("all.crl"), lists, 0o600))
 	return openssl(t, ca, "verify", "-purpose", "sslclient", "-crl_check_all", "-CRLfile", "all.crl",
-		"-CAfile", "../root/ca.pem", "-untrusted", name+".pem", name+".pem")
+		"-CAfile", "../rootca/ca.pem", "-untrusted", name+".pem", name+".pem")
 }
 
 func TestOpenSSLAgrees(t *testing.T) {
