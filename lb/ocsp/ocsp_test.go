@@ -231,27 +231,3 @@ func TestRememberedAnswersAllocateNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
-
-// FuzzAnswer: nothing but the issuer's signature makes an answer count.
-func FuzzAnswer(f *testing.F) {
-	now := time.Now()
-	der, err := xocsp.CreateResponse(root.Cert, root.Cert, xocsp.Response{
-		Status: xocsp.Good, SerialNumber: client.Cert.SerialNumber, ThisUpdate: now, NextUpdate: now.Add(time.Hour), IssuerHash: crypto.SHA1,
-	}, root.Key)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(der)
-	var body atomic.Pointer[[]byte]
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(*body.Load()) }))
-	f.Cleanup(server.Close)
-	other := pki.NewRoot("root") // whose answers are not in the corpus
-	stranger := other.Client("client", pki.Serial(client.Cert.SerialNumber))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		body.Store(&data)
-		c := checker(t, func(c *ocsp.Config) { c.Responder = server.URL })
-		if a := c.Check(trust.Query{Cert: stranger.Cert, Issuer: other.Cert, Leaf: true, Wait: true}); a.Status != trust.AnswerFailed {
-			t.Fatalf("the answer is %+v", a)
-		}
-	})
-}
