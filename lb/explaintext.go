@@ -76,6 +76,9 @@ func writeLists(b *strings.Builder, lists []trust.ListAnswer) {
 			status += " (" + l.Reason + ")"
 		}
 		fmt.Fprintf(b, "  %s, serial %s: %s\n     issuer %s", l.Subject, l.SerialNumber, status, l.Issuer)
+		if l.Responder != "" {
+			fmt.Fprintf(b, ", asked elsewhere: %s", l.Responder)
+		}
 		if l.ThisUpdate.IsZero() {
 			b.WriteString(", no list\n")
 			continue

@@ -86,6 +86,8 @@ type ListAnswer struct {
 	NextUpdate time.Time `json:"next_update,omitzero"`
 	AgeSeconds int64     `json:"age_seconds,omitempty"`
 	Entries    int       `json:"entries,omitempty"`
+	// Responder is what an OCSP responder, or the list at a distribution point, said.
+	Responder string `json:"responder,omitempty"`
 }
 
 // Explain is [Store.Verify] with a record of how the verdict came about. The same code
@@ -171,7 +173,7 @@ func (p *tracedPath) tried() PathTried {
 func (l *look) answer(now time.Time) ListAnswer {
 	a := ListAnswer{
 		Subject: subjectText(l.cert), SerialNumber: serial(l.cert.SerialNumber), Issuer: subjectText(l.issuer),
-		Status: l.result.Status.String(),
+		Status: l.result.Status.String(), Responder: l.answered.text(),
 	}
 	if l.result.Status == crl.Revoked {
 		a.Reason = l.result.Reason.String()

@@ -129,6 +129,9 @@ func (i *inquiry) offeredLists() string {
 		default:
 			text += " by the list of " + stamp(a.ThisUpdate)
 		}
+		if a.Responder != "" {
+			text += ", asked elsewhere: " + a.Responder
+		}
 		parts = append(parts, text)
 	}
 	return strings.Join(parts, "; ")

@@ -52,6 +52,19 @@ func (s *Store) Changed() { s.changes.Add(1) }
 // it tells whether a verdict rests on what still holds.
 func (s *Store) Changes() uint64 { return s.changes.Load() }
 
+// text describes an answer; empty if there is none.
+func (a Answer) text() string {
+	switch a.Status {
+	case AnswerGood:
+		return "good"
+	case AnswerRevoked:
+		return "revoked (" + a.Reason.String() + "), says " + clip(a.Detail)
+	case AnswerFailed:
+		return "no answer: " + clip(a.Detail)
+	}
+	return ""
+}
+
 // ask asks the responder of the store, if there is one, and fails closed if that panics.
 func (q *question) ask(cert, issuer *x509.Certificate, leaf bool) (a Answer) {
 	if q.responder == nil || vouchesForItself(cert, issuer) {

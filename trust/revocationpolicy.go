@@ -154,6 +154,7 @@ func (q *question) look(cert, issuer *x509.Certificate, leaf bool) bool {
 	}
 	// What the responder says of now is as good as a list that is not there or too old.
 	a := q.ask(cert, issuer, leaf)
+	q.trace.answered(a)
 	switch {
 	case a.Status == AnswerRevoked || a.Status == AnswerFailed:
 	case a.Status == AnswerGood || vouchesForItself(cert, issuer):

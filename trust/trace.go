@@ -62,6 +62,7 @@ type tracedPath struct {
 type look struct {
 	cert, issuer *x509.Certificate
 	result       crl.Result
+	answered     Answer // by the responder, if there is one
 }
 
 // step notes a step that is asked once and returns v.
@@ -92,7 +93,15 @@ func (t *trace) onPath(step int, v *Verdict) *Verdict {
 func (t *trace) looked(cert, issuer *x509.Certificate, r *crl.Result) {
 	if t != nil {
 		current := &t.paths[len(t.paths)-1]
-		current.looks = append(current.looks, look{cert, issuer, *r})
+		current.looks = append(current.looks, look{cert: cert, issuer: issuer, result: *r})
+	}
+}
+
+// answered notes what the responder said of the certificate that was looked up last.
+func (t *trace) answered(a Answer) {
+	if t != nil {
+		looks := t.paths[len(t.paths)-1].looks
+		looks[len(looks)-1].answered = a
 	}
 }
 
