@@ -20,9 +20,6 @@ var reasons = []string{
 	"unspecified", "keyCompromise", "CACompromise", "affiliationChanged", "superseded", "cessationOfOperation",
 }
 
-// Reasons returns what [CA.Revoke] takes as a reason.
-func Reasons() []string { return slices.Clone(reasons) }
-
 // Revoke revokes a certificate, named by its files or by its serial number in
 // hexadecimal, and writes a new list. To revoke one that is revoked is an error.
 func (c *CA) Revoke(which, reason string) error {
