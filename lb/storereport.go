@@ -2,7 +2,6 @@ package lb
 
 import (
 	"crypto/x509"
-	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
@@ -74,7 +73,7 @@ func (b *LoadBalancer) serveTrustStores(w http.ResponseWriter, _ *http.Request) 
 	for _, name := range slices.SortedFunc(maps.Keys(states), strings.Compare) {
 		out = append(out, b.storeReport(name, states[name]))
 	}
-	writeJSON(w, out)
+	answerJSON(w, out)
 }
 
 // serveTrustStore answers with one trust store and its versions.
@@ -87,10 +86,5 @@ func (b *LoadBalancer) serveTrustStore(w http.ResponseWriter, r *http.Request) {
 	}
 	out := b.storeReport(name, s)
 	out.Versions = s.history.Records()
-	writeJSON(w, out)
-}
-
-func writeJSON(w http.ResponseWriter, value any) {
-	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(value)
+	answerJSON(w, out)
 }

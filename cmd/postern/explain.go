@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/postern-lb/postern/lb"
@@ -24,16 +22,5 @@ func (c *explainCommand) Run(s *streams) error {
 	if err != nil {
 		return unusable{err}
 	}
-	for _, w := range decision.Warnings {
-		fmt.Fprintf(s.stderr, "warning: %s\n", w)
-	}
-	if c.JSON {
-		err = json.NewEncoder(s.stdout).Encode(decision)
-	} else {
-		_, err = fmt.Fprint(s.stdout, decision.Text())
-	}
-	if err == nil && !decision.Accepted {
-		return errNo
-	}
-	return err
+	return s.decided(&decision.Decision, decision, c.JSON)
 }

@@ -41,15 +41,20 @@ func (c *verifyCommand) Run(s *streams) error {
 	if err != nil {
 		return unusable{err}
 	}
-	for _, w := range decision.Warnings {
+	return s.decided(decision, decision, c.JSON)
+}
+
+// decided prints a decision, whole as JSON or else its text, and says how the command ends.
+func (s *streams) decided(d *lb.Decision, whole interface{ Text() string }, asJSON bool) (err error) {
+	for _, w := range d.Warnings {
 		fmt.Fprintf(s.stderr, "warning: %s\n", w)
 	}
-	if c.JSON {
-		err = json.NewEncoder(s.stdout).Encode(decision)
+	if asJSON {
+		err = json.NewEncoder(s.stdout).Encode(whole)
 	} else {
-		_, err = fmt.Fprint(s.stdout, decision.Text())
+		_, err = fmt.Fprint(s.stdout, whole.Text())
 	}
-	if err == nil && !decision.Accepted {
+	if err == nil && !d.Accepted {
 		return errNo
 	}
 	return err
